@@ -1,0 +1,29 @@
+# Every word sets up what it needs in .venv, with plain pip.
+.PHONY: demo test check reproduce clean
+
+PYTHON ?= python3
+RUN := .venv/bin/
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(RUN)python -m pip install --quiet --disable-pip-version-check 'torch>=2.11,<2.14'
+	$(RUN)python -m pip install --quiet --disable-pip-version-check --editable '.[test,quality]'
+	touch .venv/ready
+
+demo: .venv/ready  ## train on the embedded songs, sing, and say what to try next
+	$(RUN)python -m rondeau.cli.demo
+
+test: .venv/ready  ## all tests
+	$(RUN)python -m pytest --numprocesses 2
+
+check: .venv/ready  ## style, types and the direction of imports
+	$(RUN)ruff check .
+	$(RUN)ruff format --check .
+	$(RUN)mypy
+	$(RUN)lint-imports --no-cache
+
+reproduce: .venv/ready  ## the notebook's experiments: make reproduce CORPUS=jaychou_lyrics.txt.zip
+	$(RUN)rondeau reproduce --corpus $(CORPUS) --out reproduction
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

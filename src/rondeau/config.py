@@ -1,0 +1,234 @@
+"""The settings, as frozen dataclasses that are validated at birth.
+
+Field names are the flags and the TOML keys (`seq_len` is `--seq-len`); the text under a field is
+its help. This module knows no tensors, and nothing of where a setting is used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self, get_args, get_type_hints
+
+from rondeau.errors import OptionError
+
+CellName = Literal["rnn", "gru", "lstm"]
+Backend = Literal["auto", "reference", "library"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Documents = Literal["file", "blank-line", "line"]
+Newlines = Literal["keep", "space"]
+Split = Literal["document", "tail", "none"]
+
+
+def flag(name: str) -> str:
+    """The command-line spelling of a field: `seq_len` -> `--seq-len`."""
+    return "--" + name.replace("_", "-")
+
+
+def require(condition: bool, name: str, value: object, remedy: str) -> None:
+    """Raise OptionError, naming the option and the remedy, unless the condition holds."""
+    if not condition:
+        raise OptionError(f"{flag(name)} {value}: {remedy}")
+
+
+class Settings:
+    """What all settings share: choices and numbers are checked at birth, fields by name."""
+
+    def __post_init__(self) -> None:
+        """Check every value against its type (Literal choices, whole or finite numbers)."""
+        for name, hint in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            options = [a for a in (get_args(hint) or (hint,)) if a is not type(None)]
+            if value is None and type(None) in get_args(hint):
+                continue
+            if all(isinstance(option, str) for option in options):
+                require(value in options, name, value, f"choose one of {', '.join(options)}")
+            elif bool in options:
+                require(isinstance(value, bool), name, value, "is true or false")
+            elif int in options:
+                whole = isinstance(value, int) and not isinstance(value, bool)
+                require(whole, name, value, "must be a whole number")
+            elif float in options:
+                number = isinstance(value, (int, float)) and not isinstance(value, bool)
+                require(number and math.isfinite(value), name, value, "must be a finite number")
+            else:
+                require(isinstance(value, tuple(options)), name, value, "must be a text")
+        self.check()
+
+    def check(self) -> None:
+        """Check what the types can't say; overridden where there is something to check."""
+
+    @classmethod
+    def field_names(cls) -> tuple[str, ...]:
+        """The names of all settings, in order."""
+        return tuple(field.name for field in dataclasses.fields(cls))  # type: ignore[arg-type]
+
+    @classmethod
+    def of(cls, other: Settings) -> Self:
+        """The part of wider settings that this class knows."""
+        return cls(**{name: getattr(other, name) for name in cls.field_names()})
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any], source: str) -> Self:
+        """Settings from a file's keys; an unknown key is an OptionError that names the nearest."""
+        for key in values:
+            if key not in cls.field_names():
+                near = difflib.get_close_matches(key, cls.field_names(), n=1)
+                hint = f"did you mean {near[0]}?" if near else "see rondeau train --help"
+                raise OptionError(f"{source}: unknown setting {key}: {hint}")
+        return cls(**values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All settings by name."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(Settings):
+    """The shape of a model; with the vocabulary's size it determines every parameter."""
+
+    cell: CellName = "gru"
+    """The recurrent cell."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Activation of the rnn cell."""
+    reset: Literal["after", "before"] = "after"
+    """Where the gru cell's reset gate acts: on the product U h (after) or on h (before)."""
+    forget_bias: float = 0.0
+    """Added to the lstm cell's forget-gate bias at the start."""
+    hidden: int = 256
+    """Hidden size H of each layer and direction."""
+    layers: int = 1
+    """Number of layers."""
+    bidirectional: bool = False
+    """Read in both directions (such a model reads its own answer: no perplexity, no generation)."""
+    embedding: int | None = None
+    """Size of the input embedding; without it a character selects a row of weights (one-hot)."""
+    tie_weights: bool = False
+    """Use the embedding table as the output weights too (needs --embedding)."""
+    dropout: float = 0.0
+    """Share of units dropped between layers and on the output, one mask a window."""
+    dropout_input: float = 0.0
+    """Share of the embedding's units dropped, one mask a window (needs --embedding)."""
+
+    def check(self) -> None:
+        """Raise OptionError for sizes and shares that make no model."""
+        require(self.hidden >= 1, "hidden", self.hidden, "must be at least 1")
+        require(self.layers >= 1, "layers", self.layers, "must be at least 1")
+        for name in ("dropout", "dropout_input"):
+            share = getattr(self, name)
+            require(0 <= share < 1, name, share, "must be at least 0 and below 1")
+        if self.embedding is not None:
+            require(self.embedding >= 1, "embedding", self.embedding, "must be at least 1")
+        if self.tie_weights and self.embedding is None:
+            raise OptionError("--tie-weights: needs --embedding N, whose table it shares")
+        if self.dropout_input and self.embedding is None:
+            raise OptionError("--dropout-input: needs --embedding N, whose units it drops")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig(Settings):
+    """How files become documents, and documents become splits."""
+
+    documents: Documents | None = None
+    """What a document is: a file (default), a block between blank lines, or a line."""
+    newlines: Newlines = "keep"
+    """Keep newlines as characters, or turn them into spaces."""
+    encoding: str | None = None
+    """Encoding of the files; detected when not given (UTF-8, UTF-16, GB18030)."""
+    limit: int | None = None
+    """Use only the first so many characters."""
+    split: Split = "document"
+    """Hold out whole documents (80/10/10), the last tenth (tail), or nothing."""
+    seed: int = 0
+    """Seed of the split, the initial weights, the order of windows and dropout."""
+
+    def check(self) -> None:
+        """Raise OptionError for an impossible limit or seed."""
+        if self.limit is not None:
+            require(self.limit >= 1, "limit", self.limit, "must be at least 1 character")
+        require(0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to 2**63 - 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(TextConfig, ModelConfig):
+    """All settings of a training. What is None is chosen by the size of the text and said."""
+
+    batch: int = 32
+    """Number of parallel streams B."""
+    seq_len: int = 64
+    """Steps T of a window: how far gradients reach back."""
+    sampling: Literal["consecutive", "random"] = "consecutive"
+    """Windows that follow each other, the state carried; or random ones from a zero state."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
+    """The optimiser."""
+    lr: float | None = None
+    """Peak learning rate (default: 0.004 for adam and adamw, 1.0 for sgd)."""
+    schedule: Literal["constant", "cosine", "step"] = "cosine"
+    """Learning rate after the warm-up: constant, cosine to a fiftieth, or a tenth at 1/2 and 3/4."""
+    warmup: int = 50
+    """Steps over which the learning rate rises linearly."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay of matrices for adamw, added to the gradient for sgd and adam."""
+    clip: float = 1.0
+    """Largest global norm of the gradient; 0 for no clipping."""
+    epochs: int | None = None
+    """Stop after so many passes over the training text."""
+    steps: int | None = None
+    """Stop after so many steps."""
+    minutes: float | None = None
+    """Stop after about so many minutes (the first seconds are measured, then the steps fixed)."""
+    patience: int = 10
+    """Stop after so many evaluations without improvement; 0 for never."""
+    eval_every: int | None = None
+    """Steps between evaluations on the validation split."""
+    device: Device = "auto"
+    """Where to compute."""
+    threads: int | None = None
+    """Processor threads (default: all that this process may use)."""
+    backend: Backend = "auto"
+    """How the recurrence is computed."""
+
+    def check(self) -> None:
+        """Raise OptionError for impossible values and for two budgets at once."""
+        ModelConfig.check(self)
+        TextConfig.check(self)
+        for name in ("batch", "seq_len"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        for name in ("epochs", "steps", "eval_every", "threads", "minutes", "lr"):
+            value = getattr(self, name)
+            require(value is None or value > 0, name, value, "must be above 0")
+        for name in ("warmup", "weight_decay", "clip", "patience"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
+        budgets = [name for name in ("epochs", "steps", "minutes") if getattr(self, name)]
+        if len(budgets) > 1:
+            raise OptionError(f"{' and '.join(map(flag, budgets))}: give only one budget")
+
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate that the schedule starts from, once warm."""
+        return self.lr if self.lr is not None else 1.0 if self.optimizer == "sgd" else 4e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingConfig(Settings):
+    """How the next character is chosen from the model's distribution."""
+
+    temperature: float = 0.8
+    """Divides the logits: below 1 safer, above 1 bolder."""
+    top_k: int | None = None
+    """Choose among the k most probable characters only."""
+    top_p: float | None = None
+    """Choose among the fewest characters whose probabilities reach p."""
+    greedy: bool = False
+    """Always take the most probable character."""
+
+    def check(self) -> None:
+        """Raise OptionError for controls that leave nothing to choose from."""
+        require(self.temperature > 0, "temperature", self.temperature, "must be above 0 (--greedy)")
+        if self.top_k is not None:
+            require(self.top_k >= 1, "top_k", self.top_k, "must be at least 1")
+        if self.top_p is not None:
+            require(0 < self.top_p <= 1, "top_p", self.top_p, "must be above 0 and at most 1")

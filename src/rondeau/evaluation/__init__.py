@@ -1,0 +1,1 @@
+"""Numbers: what a model costs on a text, each target counted once."""

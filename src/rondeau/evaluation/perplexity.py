@@ -1,0 +1,129 @@
+"""Perplexity, bits per character and per byte of documents, honestly counted.
+
+Every target counts once; an unknown character costs its `<unk>` and the telling of which character
+it was (DESIGN: −log2 P(<unk>) + log2 of the code points outside the vocabulary). A model that reads
+its own answer gets `leaked_loss` and no perplexity.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rondeau.errors import CorpusError
+from rondeau.evaluation.surprisal import document_targets, surprisals
+from rondeau.network.model import Model
+from rondeau.text.tokenizer import UNK, CharTokenizer
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The cost of one split or file, in bits.
+
+    targets: characters and, for whole documents, their ends; unknown: characters outside the
+    vocabulary; known_bits: the bits of all other targets; leaks: the model reads its own answer.
+    """
+
+    split: str
+    targets: int
+    characters: int
+    utf8_bytes: int
+    bits: float
+    unknown: int
+    known_bits: float
+    leaks: bool = False
+
+    @property
+    def perplexity(self) -> float:
+        """2 to the bits per target."""
+        return exp2(self.bits / self.targets)
+
+    @property
+    def known_perplexity(self) -> float:
+        """The same over the targets that are in the vocabulary."""
+        return exp2(self.known_bits / max(1, self.targets - self.unknown))
+
+    @property
+    def nats(self) -> float:
+        """Mean loss in nats per target."""
+        return self.bits * math.log(2) / self.targets
+
+    @property
+    def bits_per_character(self) -> float:
+        """All bits, document ends included, over all characters."""
+        return self.bits / self.characters
+
+    @property
+    def bits_per_byte(self) -> float:
+        """All bits over the UTF-8 bytes of the normalised text."""
+        return self.bits / self.utf8_bytes
+
+    @property
+    def unknown_share(self) -> float:
+        """Share of characters outside the vocabulary."""
+        return self.unknown / self.characters
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `evaluate --json` gives for one split."""
+        head = {"split": self.split, "targets": self.targets}
+        tail = {"unknown_share": self.unknown_share}
+        if self.leaks:
+            return head | {"leaked_loss": self.nats} | tail
+        return (
+            head
+            | {
+                "perplexity": self.perplexity,
+                "bits_per_character": self.bits_per_character,
+                "bits_per_byte": self.bits_per_byte,
+            }
+            | tail
+            | {"known_perplexity": self.known_perplexity}
+        )
+
+
+def exp2(bits: float) -> float:
+    """2**bits, infinite where that overflows."""
+    return 2.0**bits if bits < 1024 else math.inf
+
+
+def document_bits(
+    model: Model, tokenizer: CharTokenizer, documents: Sequence[str], *, whole: bool
+) -> list[NDArray[np.float64]]:
+    """Bits of every character of every document, and of its end where documents are whole."""
+    ids = [tokenizer.encode(document) for document in documents]
+    nats = surprisals(model, [document_targets(i, whole=whole) for i in ids])
+    bits = [n / math.log(2) for n in nats]
+    for b, i in zip(bits, ids, strict=True):
+        b[: len(i)][i == UNK] += tokenizer.unknown_bits
+    return bits
+
+
+def evaluate(
+    model: Model, tokenizer: CharTokenizer, documents: Sequence[str], *, split: str, whole: bool
+) -> Evaluation:
+    """The cost of documents, each from a zero carry and `<bos>`.
+
+    Raises CorpusError where there is nothing to count.
+    """
+    characters = sum(map(len, documents))
+    if not characters:
+        raise CorpusError(f"{split}: has no text to evaluate")
+    bits = document_bits(model, tokenizer, documents, whole=whole)
+    unknown_at = [tokenizer.encode(document) == UNK for document in documents]
+    unknown_bits = sum(b[: len(u)][u].sum() for b, u in zip(bits, unknown_at, strict=True))
+    total = float(sum(b.sum() for b in bits))
+    return Evaluation(
+        split=split,
+        targets=sum(map(len, bits)),
+        characters=characters,
+        utf8_bytes=sum(len(d.encode("utf-8", "surrogatepass")) for d in documents),
+        bits=total,
+        unknown=int(sum(u.sum() for u in unknown_at)),
+        known_bits=total - float(unknown_bits),
+        leaks=not model.causal,
+    )

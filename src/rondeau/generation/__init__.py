@@ -1,0 +1,1 @@
+"""Use: from a prefix to more text, one character at a time."""

@@ -1,0 +1,39 @@
+"""How a cell is unrolled over time, and who serves which case.
+
+`unroll` is the one door. `reference` is the truth: a loop over time. The others compute the same
+numbers faster, and say so by an error that names another when they can't.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from torch import Tensor
+
+from rondeau.errors import OptionError
+from rondeau.network.backends import library, reference
+from rondeau.network.cells import Cell
+
+BackendName = Literal["auto", "reference", "library"]
+
+
+def choose(cell: Cell) -> Literal["reference", "library"]:
+    """The table behind "auto": torch.nn where it has the cell's function, else the loop."""
+    return "library" if library.serves(cell) else "reference"
+
+
+def unroll(
+    cell: Cell, inputs: Tensor, carry: Any, *, backend: BackendName = "auto"
+) -> tuple[Tensor, Any]:
+    """Apply a cell over time.
+
+    inputs: vectors (T, B, D) or token ids (T, B); carry: the cell's, (B, H) each.
+    Returns the outputs h (T, B, H) and the last carry.
+    Raises OptionError for an unknown backend, UnsupportedError for one that can't serve the cell.
+    """
+    name = choose(cell) if backend == "auto" else backend
+    if name == "reference":
+        return reference.unroll(cell, inputs, carry)
+    if name == "library":
+        return library.unroll(cell, inputs, carry)
+    raise OptionError(f"--backend {backend}: choose one of auto, reference, library")

@@ -1,0 +1,95 @@
+"""A language model over ids: ids in, logits and loss out. It knows no characters.
+
+Input is a row lookup (the textbook's one-hot product, without the one-hots) or an embedding;
+output is one GEMM for a whole window, with its own weights or the embedding's.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rondeau.config import Backend, ModelConfig
+from rondeau.network.stack import Stack, StackCarry, drop
+
+
+class Model(nn.Module):
+    """Recurrent language model with a vocabulary of V ids.
+
+    `hidden_bias=False` gives each gate one bias, as in the notebook's scratch code.
+    """
+
+    def __init__(
+        self, config: ModelConfig, vocabulary: int, *, hidden_bias: bool = True
+    ) -> None:
+        """Make a model with freshly drawn parameters (from torch's global generator)."""
+        super().__init__()
+        self.config, self.vocabulary = config, vocabulary
+        self.embedding = (
+            None if config.embedding is None else nn.Embedding(vocabulary, config.embedding)
+        )
+        size = vocabulary if config.embedding is None else config.embedding
+        self.stack = Stack.from_config(config, size, hidden_bias=hidden_bias)
+        self.bridge: nn.Linear | None = None
+        width = self.stack.output_size
+        if config.tie_weights and config.embedding != width:
+            assert config.embedding is not None
+            self.bridge = nn.Linear(width, config.embedding)
+            width = config.embedding
+        self.output = nn.Linear(width, vocabulary)
+        if self.embedding is not None:
+            nn.init.normal_(self.embedding.weight, std=self.embedding.embedding_dim**-0.5)
+            if config.tie_weights:
+                self.output.weight = self.embedding.weight
+        self.backend: Backend = "auto"
+
+    def initial_carry(self, batch: int) -> StackCarry:
+        """The zero state for `batch` streams."""
+        return self.stack.initial_carry(batch)
+
+    @property
+    def causal(self) -> bool:
+        """Whether an output depends on the past only."""
+        return not self.config.bidirectional
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of trained numbers, shared ones counted once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    def features(
+        self, ids: Tensor, carry: StackCarry, *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, StackCarry]:
+        """ids (T, B) -> what the output layer reads, (T, B, width), and the last carry."""
+        config = self.config
+        inputs = ids
+        if self.embedding is not None:
+            inputs = self.embedding(ids)
+            if self.training and config.dropout_input:
+                inputs = drop(inputs, config.dropout_input, generator)
+        outputs, carry = self.stack(inputs, carry, backend=self.backend, generator=generator)
+        if self.training and config.dropout:
+            outputs = drop(outputs, config.dropout, generator)
+        if self.bridge is not None:
+            outputs = self.bridge(outputs)
+        return outputs, carry
+
+    def forward(
+        self, ids: Tensor, carry: StackCarry, *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, StackCarry]:
+        """ids (T, B) and a carry -> logits (T, B, V) and the last carry."""
+        features, carry = self.features(ids, carry, generator=generator)
+        return self.output(features), carry
+
+    def loss(
+        self,
+        ids: Tensor,
+        targets: Tensor,
+        carry: StackCarry,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, StackCarry]:
+        """Mean cross-entropy in nats of targets (T, B) after ids (T, B), and the last carry."""
+        logits, carry = self(ids, carry, generator=generator)
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten()), carry

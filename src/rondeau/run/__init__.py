@@ -1,0 +1,1 @@
+"""Files: what a training leaves behind, written atomically and checked when read."""

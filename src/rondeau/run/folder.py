@@ -1,0 +1,124 @@
+"""The run folder: names, atomic changes, and a manifest that is checked on every read.
+
+`manifest.json` holds the SHA-256 of every file that is read back as a model or a state. While a
+file is being replaced the manifest names the old and the new hash, so that a reader finds a valid
+run at every instant. `metrics.jsonl` only grows and `README.md` is for people: neither is in it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rondeau.errors import RunError
+from rondeau.run.files import sha256, write_atomic
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One training's folder on disk."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """An existing run; RunError where there is none, or one of a later format."""
+        folder = cls(Path(path))
+        if not folder.path.exists():
+            raise RunError(f"{path}: no such run folder; rondeau train --out {path} makes one")
+        if not (folder.path / MANIFEST).is_file():
+            raise RunError(f"{path}: is not a run folder (it has no {MANIFEST})")
+        version = folder._manifest().get("format_version")
+        if version != FORMAT_VERSION:
+            raise RunError(
+                f"{path}: has format {version}, this Rondeau reads {FORMAT_VERSION}; update it"
+            )
+        return folder
+
+    @classmethod
+    def create(cls, path: str | Path) -> RunFolder:
+        """A new run in a folder that is missing or empty; RunError otherwise."""
+        folder = cls(Path(path))
+        if folder.path.is_file() or (folder.path.is_dir() and any(folder.path.iterdir())):
+            raise RunError(
+                f"--out {path}: already exists; choose another, or continue it with --resume {path}"
+            )
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"--out {path}: cannot be made: {error.strerror}") from None
+        return folder
+
+    def read(self, name: str) -> bytes:
+        """A file's bytes; RunError if it is missing or isn't what was written."""
+        try:
+            data = (self.path / name).read_bytes()
+        except OSError as error:
+            raise RunError(f"{self.path / name}: cannot be read: {error.strerror}") from None
+        accepted = self._manifest()["files"].get(name)
+        if accepted is None:
+            raise RunError(f"{self.path / name}: is not in the run's {MANIFEST}; not read")
+        if sha256(data) not in accepted:
+            raise RunError(
+                f"{self.path / name}: is damaged (its SHA-256 is not the manifest's); "
+                "restore it from a copy, or continue from a checkpoint with --resume"
+            )
+        return data
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A JSON object from a file; RunError as for `read`."""
+        value = json.loads(self.read(name))
+        if not isinstance(value, dict):
+            raise RunError(f"{self.path / name}: is not a JSON object")
+        return value
+
+    def change(self, files: Mapping[str, bytes], *, remove: Sequence[str] = ()) -> None:
+        """Replace or add files, then drop folders and files: readable at every instant."""
+        before = self._manifest()["files"] if (self.path / MANIFEST).exists() else {}
+        hashes = {name: [sha256(data)] for name, data in files.items()}
+        during = before | {name: before.get(name, []) + new for name, new in hashes.items()}
+        self._write_manifest(during)
+        for name, data in files.items():
+            write_atomic(self.path / name, data)
+        gone = tuple(remove)
+        after = {
+            name: accepted
+            for name, accepted in (before | hashes).items()
+            if not any(name == g or name.startswith(g + "/") for g in gone)
+        }
+        self._write_manifest(after)
+        for name in gone:
+            target = self.path / name
+            if target.is_dir():
+                shutil.rmtree(target, ignore_errors=True)
+            else:
+                target.unlink(missing_ok=True)
+
+    def has(self, name: str) -> bool:
+        """Whether the manifest names a file."""
+        return name in self._manifest()["files"]
+
+    def _manifest(self) -> dict[str, Any]:
+        try:
+            manifest = json.loads((self.path / MANIFEST).read_bytes())
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path / MANIFEST}: is damaged: {error}") from None
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+            raise RunError(f"{self.path / MANIFEST}: is not a manifest of Rondeau")
+        return manifest
+
+    def _write_manifest(self, files: Mapping[str, Sequence[str]]) -> None:
+        manifest = {"format_version": FORMAT_VERSION, "files": dict(sorted(files.items()))}
+        write_atomic(self.path / MANIFEST, to_json(manifest))
+
+
+def to_json(value: object) -> bytes:
+    """The JSON form of every file in a run: UTF-8, indented, in the order given."""
+    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "replace")

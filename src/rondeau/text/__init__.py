@@ -1,0 +1,4 @@
+"""Symbols: files become documents, documents become splits, text becomes ids.
+
+This room knows no vectors: no torch here.
+"""

@@ -1,0 +1,86 @@
+"""Ids to windows: which ids stand in which stream at which step.
+
+Everything is a function of the step and the seed, with no position to carry or to save: a resumed
+training reads exactly what an uninterrupted one would. Arrays are time-major, (T, B).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rondeau.text.tokenizer import BOS, UNK, CharTokenizer, Ids
+
+
+def join_documents(tokenizer: CharTokenizer, documents: Sequence[str]) -> NDArray[np.int32]:
+    """`<bos> document <bos> document …` as one array, read as a ring: the last end is the first."""
+    total = sum(map(len, documents)) + len(documents)
+    ids = np.empty(total, dtype=np.int32)
+    at = 0
+    for document in documents:
+        ids[at] = BOS
+        ids[at + 1 : at + 1 + len(document)] = tokenizer.encode(document)
+        at += 1 + len(document)
+    return ids
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of T inputs and their targets for B streams, from a ring of ids.
+
+    Consecutive: stream b starts at b·N/B and reads on for ever, window after window, so that its
+    state can be carried; an epoch covers every id once. Random: each window starts anywhere.
+    Ids marked in `seen_once` are read as `<unk>` half of the time.
+    """
+
+    ring: NDArray[np.int32]
+    seen_once: NDArray[np.bool_]
+    batch: int
+    seq_len: int
+    seed: int
+    random: bool = False
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Steps in which as many ids are read as the ring has."""
+        return len(self.ring) / (self.batch * self.seq_len)
+
+    def at(self, step: int) -> tuple[Ids, Ids]:
+        """Inputs and targets of a step, (T, B) each: targets are the inputs one later."""
+        N = len(self.ring)
+        generator = np.random.default_rng((self.seed, step))
+        if self.random:
+            starts = generator.integers(0, N, self.batch)
+        else:
+            starts = np.arange(self.batch) * N // self.batch + step * self.seq_len
+        positions = (starts + np.arange(self.seq_len + 1)[:, None]) % N
+        window = self.ring[positions].astype(np.int64)
+        rare = self.seen_once[window]
+        if rare.any():
+            window[rare & (generator.random(window.shape) < 0.5)] = UNK
+        return window[:-1], window[1:]
+
+
+def fit_windows(
+    ring: NDArray[np.int32],
+    seen_once: NDArray[np.bool_],
+    *,
+    batch: int,
+    seq_len: int,
+    seed: int,
+    random: bool,
+) -> tuple[Windows, str | None]:
+    """Windows of the wanted size, or of the largest that the text fills, and a note that says so."""
+    wanted = (batch, seq_len)
+    seq_len = min(seq_len, max(1, len(ring) - 1))
+    batch = min(batch, max(1, len(ring) // seq_len))
+    note = None
+    if (batch, seq_len) != wanted:
+        note = (
+            f"the training text has {len(ring):,} tokens: --batch {wanted[0]} --seq-len {wanted[1]}"
+            f" shrink to --batch {batch} --seq-len {seq_len}"
+        )
+    return Windows(ring, seen_once, batch, seq_len, seed, random), note

@@ -1,0 +1,143 @@
+"""Characters to ids and back, through one numpy table.
+
+Ids 0, 1 and 2 are `<unk>`, `<bos>` and `<mask>`; then come the characters in code-point order.
+Stored as a standard `tokenizer.json`. It doesn't know where the text came from.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rondeau.errors import RunError
+
+UNK, BOS, MASK = 0, 1, 2
+SPECIALS = ("<unk>", "<bos>", "<mask>")
+ASSIGNED_CODE_POINTS = 144_762
+"""Assigned characters of Unicode 14 (graphic, format and control), the same in every Python."""
+
+Ids = NDArray[np.int64]
+
+
+class CharTokenizer:
+    """A sorted vocabulary of characters, with or without the special tokens.
+
+    `once` are the characters seen once in training: batches read them as `<unk>` half of the time.
+    """
+
+    def __init__(
+        self, characters: Iterable[str], *, once: Iterable[str] = (), specials: bool = True
+    ) -> None:
+        """Make a tokenizer for these characters."""
+        self.characters = tuple(sorted(set(characters)))
+        self.once = frozenset(once)
+        self.specials = SPECIALS if specials else ()
+        self._table = np.full(0x110000, UNK if specials else -1, dtype=np.int32)
+        codes = np.array([ord(c) for c in self.characters], dtype=np.int64)
+        self._table[codes] = np.arange(len(codes)) + len(self.specials)
+        self._codes = np.concatenate([np.full(len(self.specials), 0xFFFD), codes]).astype("<u4")
+
+    @classmethod
+    def train(cls, documents: Sequence[str], *, specials: bool = True) -> Self:
+        """The vocabulary of these documents."""
+        counts: Counter[str] = Counter()
+        for document in documents:
+            counts.update(document)
+        once = (character for character, count in counts.items() if count == 1)
+        return cls(counts, once=once, specials=specials)
+
+    def __len__(self) -> int:
+        """Vocabulary size V, special tokens included."""
+        return len(self.specials) + len(self.characters)
+
+    def encode(self, text: str) -> Ids:
+        """Ids of a text, one a character; unknown ones are `<unk>` (-1 without special tokens)."""
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        return self._table[codes].astype(np.int64)
+
+    def decode(self, ids: Iterable[int] | Ids) -> str:
+        """The text of ids; special tokens leave no trace."""
+        array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype=np.int64)
+        kept = array[array >= len(self.specials)]
+        return self._codes[kept].tobytes().decode("utf-32-le", "surrogatepass")
+
+    def token(self, index: int) -> str:
+        """The character or special token of one id."""
+        return (self.specials + self.characters)[index]
+
+    def unknown(self, text: str) -> list[str]:
+        """The distinct characters of a text that are outside the vocabulary, in code-point order."""
+        return sorted(set(text) - set(self.characters))
+
+    @cached_property
+    def seen_once(self) -> NDArray[np.bool_]:
+        """Which ids (V) are characters seen once in training."""
+        return np.array([t in self.once for t in self.specials + self.characters], dtype=bool)
+
+    @property
+    def unknown_bits(self) -> float:
+        """What telling one unknown character from all others costs, in bits, beyond `<unk>`."""
+        return math.log2(max(1, ASSIGNED_CODE_POINTS - len(self.characters)))
+
+    def to_json(self) -> str:
+        """A standard `tokenizer.json` (word-level over single characters)."""
+        tokens = self.specials + self.characters
+        document: dict[str, Any] = {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": [
+                {
+                    "id": index,
+                    "content": token,
+                    "single_word": False,
+                    "lstrip": False,
+                    "rstrip": False,
+                    "normalized": False,
+                    "special": True,
+                }
+                for index, token in enumerate(self.specials)
+            ],
+            "normalizer": {"type": "NFC"},
+            "pre_tokenizer": {
+                "type": "Split",
+                "pattern": {"Regex": "(?s)."},
+                "behavior": "Isolated",
+                "invert": False,
+            },
+            "post_processor": None,
+            "decoder": {"type": "Fuse"},
+            "model": {
+                "type": "WordLevel",
+                "vocab": {token: index for index, token in enumerate(tokens)},
+                "unk_token": "<unk>",
+            },
+            "rondeau": {"once": "".join(sorted(self.once))},
+        }
+        return json.dumps(document, ensure_ascii=True, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> Self:
+        """Read back what `to_json` wrote; RunError, naming the source, for anything else."""
+        try:
+            document = json.loads(text)
+            vocabulary = document["model"]["vocab"]
+            tokens = sorted(vocabulary, key=vocabulary.__getitem__)
+            specials = tuple(tokens[: len(SPECIALS)]) == SPECIALS
+            tokenizer = cls(
+                tokens[len(SPECIALS) :] if specials else tokens,
+                once=document.get("rondeau", {}).get("once", ""),
+                specials=specials,
+            )
+            if tokenizer.specials + tokenizer.characters != tuple(tokens):
+                raise ValueError("ids are not in code-point order")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"{source}: is not a tokenizer of Rondeau ({error})") from None
+        return tokenizer

@@ -1,0 +1,1 @@
+"""Learning: the loop that yields events, its optimisers and schedules. It prints nothing."""

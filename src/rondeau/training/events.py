@@ -1,0 +1,44 @@
+"""What a training tells while it goes on: plain records, for a terminal, a test or a notebook."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A look at the validation split: mean loss in nats a target, on `targets` targets.
+
+    `samples` are texts the model wrote at this point; `leaks` says that the figure is no perplexity.
+    """
+
+    loss: float
+    targets: int
+    best: bool
+    leaks: bool
+    samples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Event:
+    """Progress after `step` of `steps` steps.
+
+    tokens: read so far; loss: mean in nats since the event before; gradient_norm: of the last step,
+    before clipping; tokens_per_second: of training alone; seconds: since the start, all included.
+    """
+
+    step: int
+    steps: int
+    tokens: int
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    tokens_per_second: float
+    seconds: float
+    held_out: HeldOut | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The event as a line of metrics.jsonl holds it."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,46 @@
+"""A quick look at the validation split while training: for choosing, not for reporting.
+
+A split of more than 60,000 characters is looked at in part, a long text in pieces of 1,000 that
+each start from a zero state. What is reported at the end is `evaluate` on the whole split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rondeau.evaluation.perplexity import Evaluation, evaluate
+from rondeau.network.model import Model
+from rondeau.text.tokenizer import CharTokenizer
+
+SAMPLED_CHARACTERS = 60_000
+PIECE = 1_000
+
+
+def sample_documents(documents: Sequence[str], *, pieces: bool) -> tuple[list[str], bool]:
+    """The first documents up to 60,000 characters, and whether that is all of them, uncut.
+
+    pieces: cut long texts into pieces of 1,000 characters, since one text is read step by step.
+    """
+    total = sum(map(len, documents))
+    if pieces and total > PIECE:
+        documents = [d[at : at + PIECE] for d in documents for at in range(0, len(d), PIECE)]
+        # Evenly spaced, so that they stand for the whole text.
+        documents = documents[:: max(1, -(-total // SAMPLED_CHARACTERS))]
+        return list(documents), False
+    if total <= SAMPLED_CHARACTERS:
+        return list(documents), True
+    chosen, left = [], SAMPLED_CHARACTERS
+    for document in documents:
+        chosen.append(document)
+        left -= len(document)
+        if left <= 0:
+            break
+    return chosen, False
+
+
+def look(
+    model: Model, tokenizer: CharTokenizer, documents: Sequence[str], *, whole: bool
+) -> Evaluation:
+    """The cost of a sample of the validation split."""
+    chosen, _ = sample_documents(documents, pieces=not whole)
+    return evaluate(model, tokenizer, chosen, split="validation", whole=whole)

@@ -1,0 +1,342 @@
+"""The training loop: truncated back-propagation through time over windows of streams.
+
+`train` prepares a Training; iterate it for events, or call `finish`. It prints nothing. Every step
+is a function of the saved state and its number, so that a resumed training repeats the bits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rondeau.config import ModelConfig, TextConfig, TrainConfig
+from rondeau.errors import RunError, TrainingError
+from rondeau.evaluation.perplexity import Evaluation
+from rondeau.generation.streams import generate_pieces
+from rondeau.language_model import LanguageModel
+from rondeau.network.cells import detach
+from rondeau.network.device import pick_device, set_threads
+from rondeau.network.model import Model
+from rondeau.network.stack import StackCarry
+from rondeau.run.checkpoints import Checkpoint, latest_checkpoint, save_checkpoint
+from rondeau.run.folder import RunFolder
+from rondeau.run.weights import load_weights, weights_to_bytes
+from rondeau.text.batches import fit_windows, join_documents
+from rondeau.text.corpus import Corpus, load_corpus
+from rondeau.text.tokenizer import CharTokenizer
+from rondeau.training import records
+from rondeau.training.budget import EVALUATIONS, fixed_steps, seconds_per_step, steps_in_time
+from rondeau.training.events import Event, HeldOut
+from rondeau.training.held_out import SAMPLED_CHARACTERS, look, sample_documents
+from rondeau.training.optimisation import clip_gradient, learning_rate, make_optimizer
+
+EVENT_STEPS = 10
+"""Steps between events."""
+LONGEST_BETWEEN_LOOKS = 1000
+SAMPLE_LENGTH = 40
+
+
+def train(
+    corpus: Sequence[str | Path] | str | Path = (),
+    config: TrainConfig | None = None,
+    *,
+    out: str | Path | None = None,
+) -> Training:
+    """Prepare a training on files or folders (none: the embedded songs) into a new run folder.
+
+    out: the folder (default: runs/NAME, numbered).
+    Raises CorpusError, OptionError or RunError, before anything is written.
+    """
+    config = config or TrainConfig()
+    sources = [corpus] if isinstance(corpus, (str, Path)) else list(corpus)
+    loaded = load_corpus(sources, TextConfig.of(config))
+    device = pick_device(config.device)
+    folder = RunFolder.create(out if out is not None else records.free_folder(sources))
+    return Training(config, loaded, folder, device=device)
+
+
+def resume(run: str | Path, corpus: Sequence[str | Path] = ()) -> Training:
+    """Go on with a training from its latest checkpoint, with its own settings.
+
+    corpus: where its text is now, if it has moved.
+    Raises RunError if the run is damaged or the text isn't the one it was trained on.
+    """
+    folder = RunFolder.open(run)
+    config = records.read_train_config(folder)
+    checkpoint = latest_checkpoint(folder)
+    origin = folder.read_json("private/corpus.json")
+    loaded = load_corpus(list(corpus) or origin["sources"], TextConfig.of(config))
+    if loaded.fingerprint != origin["fingerprint"]:
+        stored = folder.read("tokenizer.json").decode("utf-8")
+        other = CharTokenizer.train(loaded.train).to_json() != stored
+        what = "another vocabulary" if other else "another text or split"
+        raise RunError(f"--resume {run}: the corpus has {what} than the one it was trained on")
+    training = Training(config, loaded, folder, device=pick_device(config.device), new=False)
+    training.restore(checkpoint)
+    return training
+
+
+class Training:
+    """A training under way: `for event in training`, then `finish()` for the model.
+
+    notes: sentences for the user about what was chosen or done differently from what was asked.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        corpus: Corpus,
+        folder: RunFolder,
+        *,
+        device: torch.device,
+        new: bool = True,
+    ) -> None:
+        """Fix everything that the settings leave open; with `new`, write the run's first files."""
+        set_threads(config.threads)
+        self.corpus, self.folder, self.device = corpus, folder, device
+        self.tokenizer = CharTokenizer.train(corpus.train)
+        self.windows, note = fit_windows(
+            join_documents(self.tokenizer, corpus.train),
+            self.tokenizer.seen_once,
+            batch=config.batch,
+            seq_len=config.seq_len,
+            seed=config.seed,
+            random=config.sampling == "random",
+        )
+        self.notes = (*corpus.notes, *([note] if note else []))
+        torch.manual_seed(config.seed)
+        self.model = Model(ModelConfig.of(config), len(self.tokenizer)).to(device)
+        self.model.backend = config.backend
+        self.generator = torch.Generator(device)
+        self.carry: StackCarry = self.model.initial_carry(self.windows.batch)
+        steps = fixed_steps(config, self.windows.steps_per_epoch)
+        if steps is None:
+            steps = self._measured_steps(config)
+        every = config.eval_every or max(1, min(LONGEST_BETWEEN_LOOKS, -(-steps // EVALUATIONS)))
+        self.steps = steps
+        self.config = replace(config, steps=steps, epochs=None, minutes=None, eval_every=every)
+        self.optimizer = make_optimizer(self.model, self.config)
+        self.step = 0
+        self.best: float | None = None
+        self.best_step: int | None = None
+        self.looks_since_best = 0
+        self.seconds_before = 0.0
+        self.started = time.perf_counter()
+        self.interrupted = False
+        if new:
+            records.write_start(self)
+
+    @property
+    def carried(self) -> bool:
+        """Whether the state of a window is the start of the next."""
+        return self.config.sampling == "consecutive" and not self.config.bidirectional
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start, those before a resumption included."""
+        return self.seconds_before + time.perf_counter() - self.started
+
+    @property
+    def done(self) -> bool:
+        """Whether the budget is used up or the validation split has stopped getting better."""
+        patience = self.config.patience
+        return self.step >= self.steps or bool(patience and self.looks_since_best >= patience)
+
+    def interrupt(self) -> None:
+        """Ask for an end after the step under way: the iteration saves and stops."""
+        self.interrupted = True
+
+    def __iter__(self) -> Iterator[Event]:
+        """Train on to the end, yielding an Event every 10 steps and at every look.
+
+        Raises TrainingError on a non-finite loss or gradient; the last checkpoint stays.
+        """
+        losses: list[torch.Tensor] = []
+        clock, spent = time.perf_counter(), 0.0
+        while not self.done and not self.interrupted:
+            self.model.train()
+            loss, norm = self._learn()
+            losses.append(loss)
+            self.step += 1
+            at_look = self.step % self.config.eval_every == 0 or self.step == self.steps  # type: ignore[operator]
+            if self.step % EVENT_STEPS and not at_look and self.step != 1:
+                continue
+            spent = time.perf_counter() - clock
+            held_out = self._look() if at_look else None
+            event = Event(
+                step=self.step,
+                steps=self.steps,
+                tokens=self.step * self.windows.batch * self.windows.seq_len,
+                loss=float(torch.stack(losses).mean()),
+                learning_rate=learning_rate(self.step - 1, self.steps, self.config),
+                gradient_norm=norm,
+                tokens_per_second=len(losses) * self.windows.batch * self.windows.seq_len / spent,
+                seconds=self.seconds,
+                held_out=held_out,
+            )
+            records.append_event(self.folder, event)
+            if at_look:
+                self._save()
+            yield event
+            losses, clock = [], time.perf_counter()
+        if self.interrupted:
+            self._save()
+
+    def finish(self) -> LanguageModel:
+        """Train to the end, evaluate the best model on every split, write it down, return it."""
+        for _ in self:
+            pass
+        if not self.folder.has("model.safetensors"):
+            self._save()
+        source = str(self.folder.path / "model.safetensors")
+        load_weights(self.model, self.folder.read("model.safetensors"), source)
+        model = LanguageModel(
+            self.model.eval(),
+            self.tokenizer,
+            self.folder,
+            whole_documents=self.corpus.whole_documents,
+        )
+        records.write_results(self, self._final_numbers(model))
+        return model
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to the state of a checkpoint of this training."""
+        source = f"{self.folder.path}, checkpoint {checkpoint.step}"
+        load_weights(self.model, checkpoint.weights, source)
+        state = checkpoint.state
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = checkpoint.step
+        self.carry = tuple(
+            tuple(
+                cell.carry_type(*(part.to(self.device) for part in parts))
+                for cell, parts in zip(cells, layer, strict=True)
+            )
+            for cells, layer in zip(self.model.stack.cells, state["carry"], strict=True)
+        )
+        self.best, self.best_step = state["best"], state["best_step"]
+        self.looks_since_best = state["looks_since_best"]
+        self.seconds_before = state["seconds"]
+        records.cut_events(self.folder, checkpoint.step)
+
+    def _learn(self) -> tuple[torch.Tensor, float]:
+        """One step: window, loss, gradient, clipping, update -> the loss and the gradient's norm."""
+        rate = learning_rate(self.step, self.steps, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        carry = self.carry if self.carried else self.model.initial_carry(self.windows.batch)
+        loss, carry = self._backward(self.model, self.step, carry)
+        norm = float(clip_gradient(self.model, self.config.clip))
+        if not (torch.isfinite(loss) and norm < float("inf")):
+            what = "gradient" if torch.isfinite(loss) else "loss"
+            raise TrainingError(
+                f"step {self.step + 1}: the {what} is not finite (--lr {rate:g}); try --lr "
+                f"{self.config.peak_lr / 3:.2g} or a smaller --clip; "
+                f"{records.what_is_saved(self.folder)}"
+            )
+        self.optimizer.step()
+        self.carry = detach(carry)
+        return loss.detach(), norm
+
+    def _backward(
+        self, model: Model, step: int, carry: StackCarry
+    ) -> tuple[torch.Tensor, StackCarry]:
+        inputs, targets = (torch.from_numpy(a).to(self.device) for a in self.windows.at(step))
+        self.generator.manual_seed((self.config_seed << 32) + step)
+        model.zero_grad()
+        loss, carry = model.loss(inputs, targets, carry, generator=self.generator)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss, carry
+
+    @property
+    def config_seed(self) -> int:
+        """The seed, folded so that it and a step make one seed of dropout."""
+        return self.windows.seed % 2**31
+
+    def _measured_steps(self, config: TrainConfig) -> int:
+        optimizer: torch.optim.Optimizer | None = None
+
+        def run_step(model: Model, step: int) -> None:
+            nonlocal optimizer
+            optimizer = optimizer or make_optimizer(model, config)
+            model.train()
+            self._backward(model, step, self.carry)
+            clip_gradient(model, config.clip)
+            optimizer.step()
+
+        per_step = seconds_per_step(self.model, run_step)
+        tokens = self.windows.batch * self.windows.seq_len
+        characters = min(SAMPLED_CHARACTERS, sum(map(len, self.corpus.validation)))
+        per_look = 0.5 * per_step * characters / tokens
+        return steps_in_time(config, self.windows.steps_per_epoch, per_step, per_look)
+
+    def _look(self) -> HeldOut | None:
+        """A look at the validation split, and whether it is the best so far."""
+        if not self.corpus.validation:
+            return None
+        whole = self.corpus.whole_documents
+        evaluation = look(self.model, self.tokenizer, self.corpus.validation, whole=whole)
+        best = self.best is None or evaluation.nats < self.best
+        if best:
+            self.best, self.best_step, self.looks_since_best = evaluation.nats, self.step, 0
+        else:
+            self.looks_since_best += 1
+        return HeldOut(
+            loss=evaluation.nats,
+            targets=evaluation.targets,
+            best=best,
+            leaks=evaluation.leaks,
+            samples=self._samples(),
+        )
+
+    def _samples(self) -> tuple[str, ...]:
+        if not self.model.causal:
+            return ()
+        pieces = generate_pieces(
+            self.model,
+            self.tokenizer,
+            "",
+            length=SAMPLE_LENGTH,
+            decoding=records.SAMPLING,
+            seed=self.config.seed,
+            whole_documents=self.corpus.whole_documents,
+        )
+        return ("".join(piece.text for piece in pieces),)
+
+    def _save(self) -> None:
+        weights = weights_to_bytes(self.model)
+        state: dict[str, Any] = {
+            "optimizer": self.optimizer.state_dict(),
+            "carry": tuple(
+                tuple(tuple(part.cpu() for part in state) for state in layer)
+                for layer in self.carry
+            ),
+            "best": self.best,
+            "best_step": self.best_step,
+            "looks_since_best": self.looks_since_best,
+            "seconds": self.seconds,
+        }
+        improved = self.best_step in (None, self.step)
+        save_checkpoint(
+            self.folder,
+            Checkpoint(self.step, weights, state),
+            best=self.best_step,
+            others={"model.safetensors": weights} if improved else {},
+        )
+
+    def _final_numbers(self, model: LanguageModel) -> list[Evaluation]:
+        """Validation and test whole; the training split by a sample where it is large."""
+        corpus, numbers = self.corpus, []
+        if corpus.train:
+            documents, whole = sample_documents(corpus.train, pieces=not corpus.whole_documents)
+            name = "train" if whole else "train (a sample)"
+            numbers.append(model.evaluate_documents(documents, split=name))
+        for split in ("validation", "test"):
+            documents = list(corpus.validation if split == "validation" else corpus.test)
+            if documents:
+                numbers.append(model.evaluate_documents(documents, split=split))
+        return numbers

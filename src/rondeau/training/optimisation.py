@@ -1,0 +1,47 @@
+"""One step of learning: optimiser, learning-rate schedule, clipping. It knows no text."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from rondeau.config import TrainConfig
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimiser of the settings; only matrices decay, biases don't."""
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.peak_lr, fused=True)
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=config.peak_lr, betas=(0.9, 0.99), fused=True)
+
+
+def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
+    """The learning rate of a step, 0 ≤ step < steps.
+
+    A linear rise over `warmup` steps (at most a tenth of all); then constant, or a cosine down to a
+    fiftieth (Loshchilov & Hutter 2017), or a tenth after half and a hundredth after three quarters.
+    """
+    warmup = min(config.warmup, steps // 10)
+    rate = config.peak_lr
+    if step < warmup:
+        return rate * (step + 1) / warmup
+    progress = (step - warmup) / max(1, steps - warmup)
+    if config.schedule == "cosine":
+        return rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+    if config.schedule == "step":
+        return rate * (1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01)
+    return rate
+
+
+def clip_gradient(model: nn.Module, largest: float) -> Tensor:
+    """Scale the gradient to a global norm of at most `largest` (0: leave it); the norm before."""
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    return nn.utils.clip_grad_norm_(parameters, largest or math.inf, foreach=True)

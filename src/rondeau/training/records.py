@@ -1,0 +1,205 @@
+"""What a training writes into its run folder beside checkpoints: settings, data, numbers, card."""
+
+from __future__ import annotations
+
+import json
+import platform
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy
+import safetensors
+import torch
+
+import rondeau
+from rondeau.config import DecodingConfig, TrainConfig
+from rondeau.errors import RunError
+from rondeau.evaluation.perplexity import Evaluation
+from rondeau.run.files import write_atomic
+from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
+from rondeau.run.weights import config_to_dict
+from rondeau.text.corpus import SPLIT_NAMES, Corpus
+from rondeau.training.events import Event
+
+if TYPE_CHECKING:
+    from rondeau.training.loop import Training
+
+METRICS = "metrics.jsonl"
+SAMPLING = DecodingConfig()
+"""The decoding of samples, and the one that a run proposes to its users."""
+
+
+def free_folder(sources: Sequence[str | Path]) -> Path:
+    """runs/NAME after the first source, with a number where that is taken."""
+    first = Path(sources[0]).name.split(".")[0] if sources else "songs"
+    name = {"-": "stdin", "": "run"}.get(str(first), str(first))
+    number = 1
+    while (path := Path("runs") / f"{name}-{number}").exists():
+        number += 1
+    return path
+
+
+def write_start(training: Training) -> None:
+    """Everything that is known before the first step."""
+    corpus, config = training.corpus, training.config
+    origin = {
+        "format_version": FORMAT_VERSION,
+        "sources": _lasting_sources(training.folder, corpus),
+        "fingerprint": corpus.fingerprint,
+    }
+    model_config = config_to_dict(training.model, whole_documents=corpus.whole_documents)
+    training.folder.change(
+        {
+            "config.json": to_json(model_config),
+            "tokenizer.json": training.tokenizer.to_json().encode(),
+            "generation_config.json": to_json(
+                {"format_version": FORMAT_VERSION, **SAMPLING.as_dict()}
+            ),
+            "train_config.toml": to_toml(config).encode(),
+            "env.json": to_json(environment(training)),
+            "private/corpus.json": to_json(origin),
+            "results.json": to_json(results(training, [])),
+        }
+    )
+    write_atomic(training.folder.path / METRICS, b"")
+
+
+def write_results(training: Training, numbers: Sequence[Evaluation]) -> None:
+    """The final numbers, for programs and on the model card."""
+    training.folder.change({"results.json": to_json(results(training, numbers))})
+    card = model_card(training, numbers)
+    write_atomic(training.folder.path / "README.md", card.encode("utf-8", "replace"))
+
+
+def results(training: Training, numbers: Sequence[Evaluation]) -> dict[str, Any]:
+    """What results.json holds: settings, data, progress and held-out numbers."""
+    corpus = training.corpus
+    return {
+        "format_version": FORMAT_VERSION,
+        "settings": training.config.as_dict(),
+        "data": {
+            "sources": _public_sources(corpus),
+            "split": corpus.split,
+            "documents": {name: len(corpus.documents(name)) for name in SPLIT_NAMES},
+            "characters": {name: sum(map(len, corpus.documents(name))) for name in SPLIT_NAMES},
+        },
+        "training": {
+            "step": training.step,
+            "steps": training.steps,
+            "best_step": training.best_step,
+            "seconds": round(training.seconds, 1),
+        },
+        "held_out": [evaluation.as_dict() for evaluation in numbers],
+    }
+
+
+def environment(training: Training) -> dict[str, Any]:
+    """Versions and threads: what the bits depend on."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "rondeau": rondeau.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "safetensors": safetensors.__version__,
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "device": training.device.type,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def append_event(folder: RunFolder, event: Event) -> None:
+    """Add a line to metrics.jsonl."""
+    with (folder.path / METRICS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(event.as_dict(), ensure_ascii=False) + "\n")
+
+
+def cut_events(folder: RunFolder, step: int) -> None:
+    """Drop the lines after a step, and a torn last one."""
+    kept = []
+    path = folder.path / METRICS
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    for line in lines:
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except (ValueError, KeyError, TypeError):
+            continue
+    write_atomic(path, "".join(line + "\n" for line in kept).encode())
+
+
+def read_train_config(folder: RunFolder) -> TrainConfig:
+    """The settings of a run, as they were fixed at its start."""
+    source = f"{folder.path / 'train_config.toml'}"
+    try:
+        values = tomllib.loads(folder.read("train_config.toml").decode("utf-8"))
+    except ValueError as error:
+        raise RunError(f"{source}: is not TOML ({error})") from None
+    return TrainConfig.from_mapping(values, source)
+
+
+def to_toml(config: TrainConfig) -> str:
+    """Settings as flat TOML, one a line; what is unset is left out."""
+    lines = ["# rondeau train --config train_config.toml repeats this training\n"]
+    lines += [
+        f"{name} = {json.dumps(value)}\n"
+        for name, value in config.as_dict().items()
+        if value is not None
+    ]
+    return "".join(lines)
+
+
+def what_is_saved(folder: RunFolder) -> str:
+    """The end of an error's sentence: what is left to the user."""
+    if folder.has("checkpoints/index.json"):
+        return f"the last good checkpoint is in {folder.path}"
+    return "there is no checkpoint yet"
+
+
+def model_card(training: Training, numbers: Sequence[Evaluation]) -> str:
+    """README.md of a run: data, split, numbers, how to use."""
+    corpus, config, model = training.corpus, training.config, training.model
+    shape = f"{config.layers}-layer {'bidirectional ' if config.bidirectional else ''}"
+    rows = []
+    for number in numbers:
+        cost = (
+            f"leaked loss {number.nats:.4f} nats | | "
+            if number.leaks
+            else f"{number.perplexity:.3f} | {number.bits_per_character:.4f} | "
+            f"{number.bits_per_byte:.4f}"
+        )
+        rows.append(
+            f"| {number.split} | {number.targets:,} | {cost} | {number.unknown_share:.2%} |"
+        )
+    use = (
+        f"```\nrondeau generate {training.folder.path.name} --length 100\n```\n"
+        if model.causal
+        else "It reads its own answer: its loss is no perplexity, and it cannot generate.\n"
+    )
+    return (
+        f"# {training.folder.path.name}\n\n"
+        f"A {shape}{config.cell.upper()} of hidden size {config.hidden} over "
+        f"{model.vocabulary:,} tokens ({model.parameter_count:,} parameters), trained with "
+        f"Rondeau {rondeau.__version__} on {', '.join(_public_sources(corpus))} "
+        f"({sum(map(len, corpus.train)):,} characters; split: {corpus.split}, "
+        f"seed {config.seed}).\n\n"
+        "| split | targets | perplexity | bits per character | bits per byte | unknown |\n"
+        "|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
+        "The model was chosen by its validation loss; the test split was read once.\n\n"
+        f"## Use\n\n{use}"
+    )
+
+
+def _public_sources(corpus: Corpus) -> list[str]:
+    """The names of the sources without their folders, which are nobody else's business."""
+    return [Path(source).name or source for source in corpus.sources]
+
+
+def _lasting_sources(folder: RunFolder, corpus: Corpus) -> list[str]:
+    """Where the text can be read again; what came by standard input is kept in `private/`."""
+    if corpus.sources == ("embedded songs",):
+        return []
+    return [str(Path(source).absolute()) for source in corpus.sources]
