@@ -11,7 +11,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args, get_type_hints
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from rondeau.errors import OptionError
 
@@ -41,9 +41,11 @@ class Settings:
         """Check every value against its type (Literal choices, whole or finite numbers)."""
         for name, hint in get_type_hints(type(self)).items():
             value = getattr(self, name)
-            options = [a for a in (get_args(hint) or (hint,)) if a is not type(None)]
-            if value is None and type(None) in get_args(hint):
+            parts = [hint] if get_origin(hint) is Literal else get_args(hint) or (hint,)
+            if value is None and type(None) in parts:
                 continue
+            options = [o for part in parts for o in get_args(part) or (part,)]
+            options = [option for option in options if option is not type(None)]
             if all(isinstance(option, str) for option in options):
                 require(value in options, name, value, f"choose one of {', '.join(options)}")
             elif bool in options:
@@ -167,7 +169,7 @@ class TrainConfig(TextConfig, ModelConfig):
     lr: float | None = None
     """Peak learning rate (default: 0.004 for adam and adamw, 1.0 for sgd)."""
     schedule: Literal["constant", "cosine", "step"] = "cosine"
-    """Learning rate after the warm-up: constant, cosine to a fiftieth, or a tenth at 1/2 and 3/4."""
+    """Learning rate after the warm-up: constant, cosine to a fiftieth, or tenths at 1/2 and 3/4."""
     warmup: int = 50
     """Steps over which the learning rate rises linearly."""
     weight_decay: float = 0.01

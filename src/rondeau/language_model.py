@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from rondeau.network.device import pick_device
 from rondeau.network.model import Model
 from rondeau.run.folder import RunFolder
 from rondeau.run.weights import load_model
-from rondeau.text.corpus import Corpus, SplitName, load_corpus
+from rondeau.text.corpus import SPLIT_NAMES, Corpus, SplitName, load_corpus, one_text
 from rondeau.text.reading import normalise, read_documents
 from rondeau.text.tokenizer import CharTokenizer
 
@@ -126,7 +126,7 @@ class LanguageModel:
         """
         if not self.model.causal:
             raise UnsupportedError(
-                "score: a bidirectional model reads its own answer, so its surprisal means nothing; "
+                "score: a bidirectional model reads its own answer, its surprisal means nothing; "
                 "train one without --bidirectional"
             )
         text = self.normalise(text)
@@ -144,16 +144,17 @@ class LanguageModel:
         Raises CorpusError for a file that can't be read, RunError if the corpus has changed since.
         """
         if source is not None:
-            documents = read_documents([source], self.text_config)
+            reading = replace(self.text_config, limit=None, encoding=None)
+            documents = read_documents([source], reading)
             if not self.whole_documents:
-                documents = ["\n".join(documents)]
+                documents = [one_text(documents, reading)]
             return [self.evaluate_documents(documents, split=str(source))]
         corpus = self.corpus()
-        wanted = splits or [s for s in ("train", "validation", "test") if corpus.documents(s)]
+        wanted = splits or [s for s in SPLIT_NAMES if corpus.of(s)]
         for split in wanted:
-            if not corpus.documents(split):
+            if not corpus.of(split):
                 raise RunError(f"--split {split}: the run was trained with no {split} split")
-        return [self.evaluate_documents(corpus.documents(s), split=s) for s in wanted]
+        return [self.evaluate_documents(corpus.of(s), split=s) for s in wanted]
 
     def evaluate_documents(self, documents: Sequence[str], *, split: str) -> Evaluation:
         """The cost of documents, under a name for the split."""

@@ -68,10 +68,7 @@ def _run(
     for at in range(0, lengths[0], STEPS):
         running = sum(length > at for length in lengths)
         window = slice(at, at + STEPS)
-        if model.causal:
-            carry = _first(carry, running)
-        else:
-            carry = model.initial_carry(running)
+        carry = _first(carry, running) if model.causal else model.initial_carry(running)
         ids = torch.from_numpy(inputs[window, :running]).to(device)
         wanted = torch.from_numpy(targets[window, :running]).to(device)
         features, carry = model.features(ids, carry)

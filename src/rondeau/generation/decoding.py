@@ -23,7 +23,7 @@ def probabilities(logits: Floats, config: DecodingConfig, banned: Sequence[int])
         chosen = np.zeros_like(scaled)
         chosen[scaled.argmax()] = 1.0
         return chosen
-    weights = np.exp(scaled - scaled.max())
+    weights: Floats = np.exp(scaled - scaled.max())
     if config.top_k is not None and config.top_k < len(weights):
         # A stable order keeps exactly k, the lower ids first among equals.
         weights[np.argsort(-weights, kind="stable")[config.top_k :]] = 0.0

@@ -179,9 +179,9 @@ class GRUCell(Cell):
 
     def gates(self, projected: Tensor, carry: GRUCarry) -> GRUGates:
         """r, z and n, each (B, H)."""
-        return self.gates_before(projected, carry) if self.reset == "before" else self.gates_after(
-            projected, carry
-        )
+        if self.reset == "before":
+            return self.gates_before(projected, carry)
+        return self.gates_after(projected, carry)
 
     def gates_after(self, projected: Tensor, carry: GRUCarry) -> GRUGates:
         """n = tanh(x Wₙ + bₙ + r ⊙ (h Uₙ + cₙ))."""
@@ -194,13 +194,11 @@ class GRUCell(Cell):
 
     def gates_before(self, projected: Tensor, carry: GRUCarry) -> GRUGates:
         """n = tanh(x Wₙ + bₙ + (r ⊙ h) Uₙ + cₙ)."""
-        H = self.hidden_size
-        U_rz, U_n = self.weight_h.split((2 * H, H), -1)
-        zero = self.weight_h.new_zeros(3 * H)
-        c_rz, c_n = (zero if self.bias_h is None else self.bias_h).split((2 * H, H), -1)
-        x_rz, x_n = projected.split((2 * H, H), -1)
-        r, z = torch.sigmoid(x_rz + carry.h @ U_rz + c_rz).chunk(2, -1)
-        n = torch.tanh(x_n + (r * carry.h) @ U_n + c_n)
+        rz, last = slice(2 * self.hidden_size), slice(2 * self.hidden_size, None)
+        U, x, h = self.weight_h, projected, carry.h
+        c = torch.zeros_like(self.bias_x) if self.bias_h is None else self.bias_h
+        r, z = torch.sigmoid(x[:, rz] + h @ U[:, rz] + c[rz]).chunk(2, -1)
+        n = torch.tanh(x[:, last] + (r * h) @ U[:, last] + c[last])
         return GRUGates(r, z, n)
 
     def update(self, gates: GRUGates, carry: GRUCarry) -> GRUCarry:

@@ -20,9 +20,7 @@ class Model(nn.Module):
     `hidden_bias=False` gives each gate one bias, as in the notebook's scratch code.
     """
 
-    def __init__(
-        self, config: ModelConfig, vocabulary: int, *, hidden_bias: bool = True
-    ) -> None:
+    def __init__(self, config: ModelConfig, vocabulary: int, *, hidden_bias: bool = True) -> None:
         """Make a model with freshly drawn parameters (from torch's global generator)."""
         super().__init__()
         self.config, self.vocabulary = config, vocabulary

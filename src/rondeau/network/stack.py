@@ -27,9 +27,7 @@ def make_cell(config: ModelConfig, input_size: int, *, hidden_bias: bool = True)
         )
     if config.cell == "gru":
         return GRUCell(input_size, config.hidden, reset=config.reset, hidden_bias=hidden_bias)
-    return RNNCell(
-        input_size, config.hidden, activation=config.activation, hidden_bias=hidden_bias
-    )
+    return RNNCell(input_size, config.hidden, activation=config.activation, hidden_bias=hidden_bias)
 
 
 def drop(vectors: Tensor, share: float, generator: torch.Generator | None) -> Tensor:

@@ -44,7 +44,9 @@ def save_checkpoint(
         "format_version": FORMAT_VERSION,
         "latest": checkpoint.step,
         "best": best,
-        "steps": sorted(step for step in {*known, checkpoint.step} if checkpoint_name(step) in kept),
+        "steps": sorted(
+            step for step in {*known, checkpoint.step} if checkpoint_name(step) in kept
+        ),
     }
     folder.change(
         {

@@ -73,7 +73,7 @@ def fit_windows(
     seed: int,
     random: bool,
 ) -> tuple[Windows, str | None]:
-    """Windows of the wanted size, or of the largest that the text fills, and a note that says so."""
+    """Windows of the wanted size, or the largest that the text fills, and a note that says so."""
     wanted = (batch, seq_len)
     seq_len = min(seq_len, max(1, len(ring) - 1))
     batch = min(batch, max(1, len(ring) // seq_len))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from rondeau.text.reading import read_documents
 
 SplitName = Literal["train", "validation", "test"]
 SPLIT_NAMES: tuple[SplitName, ...] = ("train", "validation", "test")
+EMBEDDED = "embedded songs"
 FEWEST_CHARACTERS = 20
 """Below this there is nothing to learn and to hold out."""
 
@@ -29,7 +30,8 @@ class Corpus:
     """Documents in their splits, and how they came there.
 
     `whole_documents` says whether a document's end is a thing to learn: not where one text was cut.
-    `notes` are sentences for the user about what was done differently from what was asked.
+    `documents` are all of them in the order of the sources; `notes` are sentences for the user
+    about what was done differently from what was asked.
     """
 
     train: tuple[str, ...]
@@ -37,14 +39,20 @@ class Corpus:
     test: tuple[str, ...] = ()
     split: Split = "document"
     sources: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    documents: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> bool:
+        """Whether it came from sources of the user's, not from the embedded songs."""
+        return self.sources != (EMBEDDED,)
 
     @property
     def whole_documents(self) -> bool:
         """Whether documents are kept whole, so that their ends are targets."""
         return self.split == "document"
 
-    def documents(self, split: SplitName) -> tuple[str, ...]:
+    def of(self, split: SplitName) -> tuple[str, ...]:
         """The documents of one split."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[split]
 
@@ -53,7 +61,7 @@ class Corpus:
         """SHA-256 over the splits' texts: equal if and only if the same text is in each."""
         digest = hashlib.sha256()
         for name in SPLIT_NAMES:
-            for document in self.documents(name):
+            for document in self.of(name):
                 data = document.encode("utf-8", "surrogatepass")
                 digest.update(f"{name} {len(data)}\n".encode() + data)
         return digest.hexdigest()
@@ -75,9 +83,9 @@ def load_corpus(sources: Sequence[str | Path], config: TextConfig) -> Corpus:
             f"no corpus given: using the {len(documents)} embedded songs "
             f"({sum(map(len, documents)):,} characters)",
         )
-        names = ("embedded songs",)
+        names = (EMBEDDED,)
     corpus = split_corpus(documents, config)
-    return replace(corpus, sources=names, notes=notes + corpus.notes)
+    return replace(corpus, sources=names, notes=notes + corpus.notes, documents=tuple(documents))
 
 
 def read_songs(config: TextConfig) -> list[str]:
@@ -112,8 +120,13 @@ def split_corpus(documents: Sequence[str], config: TextConfig) -> Corpus:
             test=tuple(shuffled[held : held + tested]),
             notes=notes,
         )
-    text = "\n".join(documents) if config.newlines == "keep" else " ".join(documents)
+    text = one_text(documents, config)
     if split == "none":
         return Corpus(train=(text,), split=split, notes=notes)
     cut = len(text) * 9 // 10
     return Corpus(train=(text[:cut],), validation=(text[cut:],), split=split, notes=notes)
+
+
+def one_text(documents: Sequence[str], config: TextConfig) -> str:
+    """Documents as the one text that a split by tail, or none, reads."""
+    return ("\n" if config.newlines == "keep" else " ").join(documents)

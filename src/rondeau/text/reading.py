@@ -82,8 +82,11 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> str:
             raise CorpusError(f"--encoding {encoding}: unknown; try utf-8 or gb18030") from None
         except (UnicodeError, ValueError) as error:
             raise CorpusError(f"{name}: is not {encoding} ({error}); try another") from None
-    for mark, codec in ((codecs.BOM_UTF8, "utf-8-sig"), (b"\xff\xfe", "utf-16"),
-                        (b"\xfe\xff", "utf-16")):
+    for mark, codec in (
+        (codecs.BOM_UTF8, "utf-8-sig"),
+        (b"\xff\xfe", "utf-16"),
+        (b"\xfe\xff", "utf-16"),
+    ):
         if data.startswith(mark):
             return decode(data, name, codec)
     candidates = ["utf-8", "gb18030"]
@@ -115,13 +118,15 @@ def _looks_like_text(text: str) -> bool:
     return odd <= 0.02 * len(sample)
 
 
-def _texts(
-    sources: Iterable[str | Path], encoding: str | None
-) -> Iterator[tuple[str, str, bool]]:
+def _texts(sources: Iterable[str | Path], encoding: str | None) -> Iterator[tuple[str, str, bool]]:
     """(name, text, whether it is one document by its format) of every file in the sources."""
     for source in sources:
         if str(source) == "-":
-            yield "standard input", decode(sys.stdin.buffer.read(), "standard input", encoding), False
+            yield (
+                "standard input",
+                decode(sys.stdin.buffer.read(), "standard input", encoding),
+                False,
+            )
             continue
         path = Path(source)
         try:

@@ -60,7 +60,8 @@ class CharTokenizer:
     def encode(self, text: str) -> Ids:
         """Ids of a text, one a character; unknown ones are `<unk>` (-1 without special tokens)."""
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        return self._table[codes].astype(np.int64)
+        ids: Ids = self._table[codes].astype(np.int64)
+        return ids
 
     def decode(self, ids: Iterable[int] | Ids) -> str:
         """The text of ids; special tokens leave no trace."""
@@ -73,7 +74,7 @@ class CharTokenizer:
         return (self.specials + self.characters)[index]
 
     def unknown(self, text: str) -> list[str]:
-        """The distinct characters of a text that are outside the vocabulary, in code-point order."""
+        """The distinct characters of a text outside the vocabulary, in code-point order."""
         return sorted(set(text) - set(self.characters))
 
     @cached_property

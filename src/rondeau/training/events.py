@@ -11,7 +11,7 @@ from typing import Any
 class HeldOut:
     """A look at the validation split: mean loss in nats a target, on `targets` targets.
 
-    `samples` are texts the model wrote at this point; `leaks` says that the figure is no perplexity.
+    `samples`: texts the model wrote at this point; `leaks`: the figure is no perplexity.
     """
 
     loss: float

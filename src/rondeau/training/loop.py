@@ -117,7 +117,7 @@ class Training:
         steps = fixed_steps(config, self.windows.steps_per_epoch)
         if steps is None:
             steps = self._measured_steps(config)
-        every = config.eval_every or max(1, min(LONGEST_BETWEEN_LOOKS, -(-steps // EVALUATIONS)))
+        every = config.eval_every or max(10, min(LONGEST_BETWEEN_LOOKS, -(-steps // EVALUATIONS)))
         self.steps = steps
         self.config = replace(config, steps=steps, epochs=None, minutes=None, eval_every=every)
         self.optimizer = make_optimizer(self.model, self.config)
@@ -128,6 +128,7 @@ class Training:
         self.seconds_before = 0.0
         self.started = time.perf_counter()
         self.interrupted = False
+        self.numbers: list[Evaluation] = []
         if new:
             records.write_start(self)
 
@@ -201,7 +202,8 @@ class Training:
             self.folder,
             whole_documents=self.corpus.whole_documents,
         )
-        records.write_results(self, self._final_numbers(model))
+        self.numbers = self._final_numbers(model)
+        records.write_results(self, self.numbers)
         return model
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -224,7 +226,7 @@ class Training:
         records.cut_events(self.folder, checkpoint.step)
 
     def _learn(self) -> tuple[torch.Tensor, float]:
-        """One step: window, loss, gradient, clipping, update -> the loss and the gradient's norm."""
+        """One step: window, loss, gradient, clipping, update -> the loss, the gradient's norm."""
         rate = learning_rate(self.step, self.steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = rate

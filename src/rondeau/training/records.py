@@ -82,8 +82,8 @@ def results(training: Training, numbers: Sequence[Evaluation]) -> dict[str, Any]
         "data": {
             "sources": _public_sources(corpus),
             "split": corpus.split,
-            "documents": {name: len(corpus.documents(name)) for name in SPLIT_NAMES},
-            "characters": {name: sum(map(len, corpus.documents(name))) for name in SPLIT_NAMES},
+            "documents": {name: len(corpus.of(name)) for name in SPLIT_NAMES},
+            "characters": {name: sum(map(len, corpus.of(name))) for name in SPLIT_NAMES},
         },
         "training": {
             "step": training.step,
@@ -200,6 +200,11 @@ def _public_sources(corpus: Corpus) -> list[str]:
 
 def _lasting_sources(folder: RunFolder, corpus: Corpus) -> list[str]:
     """Where the text can be read again; what came by standard input is kept in `private/`."""
-    if corpus.sources == ("embedded songs",):
+    if not corpus.named:
         return []
+    if "-" in corpus.sources:
+        lines = [json.dumps({"text": document}) + "\n" for document in corpus.documents]
+        kept = folder.path / "private" / "corpus.jsonl"
+        write_atomic(kept, "".join(lines).encode())
+        return [str(kept.absolute())]
     return [str(Path(source).absolute()) for source in corpus.sources]

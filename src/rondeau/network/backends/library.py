@@ -39,7 +39,8 @@ def unroll(cell: Cell, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
     refuse_unserved(cell)
     zero = torch.zeros_like(cell.bias_x)
     if inputs.is_floating_point():
-        weight_x, bias_x = cell.weight_x.t(), cell.bias_x
+        weight_x: Tensor = cell.weight_x.t()
+        bias_x: Tensor = cell.bias_x
     else:
         inputs = cell.project(inputs)
         weight_x, bias_x = torch.eye(zero.numel(), dtype=zero.dtype, device=zero.device), zero

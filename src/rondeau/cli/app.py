@@ -1,0 +1,63 @@
+"""The command line as a whole: verbs, where settings come from, and how errors leave.
+
+A setting comes from its flag, else the environment (RONDEAU_HIDDEN=512), else the --config file
+(TOML, flat keys), else its default. Nothing here imports torch: `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.config import Env, Toml
+
+import rondeau
+from rondeau.cli.reproduce import reproduce
+from rondeau.cli.train import train
+from rondeau.cli.use import evaluate, generate, info, score
+from rondeau.errors import RondeauError
+
+app = App(
+    name="rondeau",
+    help="Recurrent language models: train, generate, and measure honestly.",
+    version=rondeau.__version__,
+)
+for verb in (train, generate, evaluate, score, info, reproduce):
+    app.command(verb)
+
+
+@app.meta.default
+def launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    config: Path | None = None,
+) -> None:
+    """Run a verb.
+
+    Parameters
+    ----------
+    config
+        TOML file with settings, one `flag = value` a line.
+    """
+    app.config = (Env("RONDEAU_", command=False),)
+    if config is not None:
+        app.config += (Toml(config, use_commands_as_keys=False, must_exist=True),)
+    app(tokens, exit_on_error=False, print_error=False)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0, 2 for a user's mistake, 1 for another failure."""
+    try:
+        app.meta(arguments, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+    except (RondeauError, CycloptsError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # the reader of a pipe has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        print(f"rondeau: error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, CycloptsError) else getattr(error, "exit_code", 1))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)

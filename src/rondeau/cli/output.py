@@ -1,0 +1,138 @@
+"""How the terminal's door renders: notes, tables, JSON, and the progress of a training."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from rondeau.evaluation.perplexity import Evaluation
+    from rondeau.training.events import Event
+
+
+def print_json(value: object) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def note(text: str) -> None:
+    """A sentence for the user, on standard error."""
+    print(f"note: {text}", file=sys.stderr)
+
+
+def print_table(headings: list[str], rows: list[list[str]]) -> None:
+    """A table on standard output: headings, then rows; the first column on the left."""
+    table = Table(box=None, pad_edge=False)
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if i == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    width = None if sys.stdout.isatty() else 140
+    Console(width=width, highlight=False, markup=False, soft_wrap=True).print(table)
+
+
+def print_evaluations(evaluations: list[Evaluation]) -> None:
+    """The cost of splits, one a row, with the units in the heading."""
+    rows = []
+    for e in evaluations:
+        if e.leaks:
+            numbers = [f"leaked loss {e.nats:.4f} nats", "", "", ""]
+        else:
+            numbers = [
+                f"{e.perplexity:.3f}",
+                f"{e.known_perplexity:.3f}",
+                f"{e.bits_per_character:.4f}",
+                f"{e.bits_per_byte:.4f}",
+            ]
+        rows.append([e.split, f"{e.targets:,}", *numbers, f"{e.unknown_share:.2%}"])
+    headings = ["split", "targets", "perplexity", "of known", "bits/char", "bits/byte", "unknown"]
+    print_table(headings, rows)
+    if any(e.leaks for e in evaluations):
+        print(
+            "A bidirectional model reads the character that it is asked for: its loss measures a\n"
+            "copy, not a prediction, and no perplexity can be given."
+        )
+
+
+class TrainingProgress:
+    """A bar on a terminal, plain lines elsewhere, silence when quiet; always standard error."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        """Decide by what standard error is."""
+        self.quiet = quiet
+        console = Console(stderr=True, highlight=False, markup=False)
+        self.bar: Progress | None = None
+        if console.is_terminal and not quiet:
+            self.bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[figures]}"),
+                TimeRemainingColumn(compact=True),
+                console=console,
+            )
+            self.task = self.bar.add_task("training", total=None, figures="")
+
+    def __enter__(self) -> TrainingProgress:
+        """Show the bar."""
+        if self.bar:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Leave the terminal as it was."""
+        if self.bar:
+            self.bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Draw an event."""
+        if self.quiet:
+            return
+        figures = (
+            f"loss {event.loss:.3f}  perplexity {math.exp(min(event.loss, 700)):.1f}  "
+            f"{event.tokens_per_second:,.0f} tokens/s"
+        )
+        if self.bar:
+            self.bar.update(self.task, completed=event.step, total=event.steps, figures=figures)
+        line = self._line(event, figures)
+        if line and self.bar:
+            self.bar.print(line)
+        elif line:
+            print(line, file=sys.stderr, flush=True)
+
+    def _line(self, event: Event, figures: str) -> str | None:
+        if event.held_out is None and (self.bar or event.step > 1):
+            return None
+        left = (event.steps - event.step) * event.seconds / event.step
+        line = f"step {event.step:>5}/{event.steps}  {figures}  {left:.0f} s left"
+        held_out = event.held_out
+        if held_out is None:
+            return line
+        if held_out.leaks:
+            return f"{line}  | held out: leaked loss {held_out.loss:.4f} nats"
+        mark = " (best)" if held_out.best else ""
+        line += f"  | held out: perplexity {math.exp(min(held_out.loss, 700)):.2f}{mark}"
+        return "\n".join([line, *(f"      {one_line(sample)}" for sample in held_out.samples)])
+
+
+def one_line(text: str) -> str:
+    """A text on one line: newlines shown as " / "."""
+    return " / ".join(part for part in text.split("\n") if part)
+
+
+def as_rows(values: dict[str, Any], indent: str = "") -> list[str]:
+    """Nested settings as lines of `name  value`, unset ones left out."""
+    lines: list[str] = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}", *as_rows(value, indent + "  ")]
+        elif value is not None:
+            shown = f"{value:,}" if type(value) is int else value
+            shown = ", ".join(map(str, shown)) if isinstance(shown, list) else shown
+            lines.append(f"{indent}{name:<{max(1, 18 - len(indent))}} {shown}")
+    return lines

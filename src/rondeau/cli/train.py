@@ -1,0 +1,110 @@
+"""`rondeau train`."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from rondeau.cli.output import TrainingProgress, note, print_evaluations, print_json
+from rondeau.config import TrainConfig
+from rondeau.errors import OptionError
+
+if TYPE_CHECKING:
+    from rondeau.language_model import LanguageModel
+    from rondeau.training.loop import Training
+
+
+def train(
+    *corpus: str,
+    out: Path | None = None,
+    resume: Path | None = None,
+    settings: Annotated[TrainConfig, Parameter(name="*")] = TrainConfig(),  # noqa: B008
+    json: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Train a model on a text and leave a run folder.
+
+    Without a budget it trains for 30 passes over the text, at most 10 minutes, and stops by itself
+    when the held-out text gets no better.
+
+    Parameters
+    ----------
+    corpus
+        Files (.txt, .txt.gz, .zip, .jsonl), folders of them, or - for standard input.
+        Without any: the embedded songs.
+    out
+        The run folder to make (default: runs/NAME, numbered).
+    resume
+        Go on with an interrupted run, with its own settings.
+    json
+        Print the final numbers as one JSON document.
+    quiet
+        Show no progress.
+    """
+    from rondeau.training import loop
+
+    if resume is not None:
+        if out is not None or settings != TrainConfig():
+            raise OptionError("--resume: a run goes on with its own settings; give no others")
+        training = loop.resume(resume, corpus)
+    else:
+        training = loop.train(corpus, settings, out=out)
+    code = run_training(training, quiet=quiet)
+    if code:
+        sys.exit(code)
+    model = training.finish()
+    if json:
+        print_json(model.info())
+    else:
+        report_training(model, training)
+
+
+def run_training(training: Training, *, quiet: bool) -> int:
+    """Iterate a training with its progress shown; 0, or the exit code of an interruption."""
+    if not quiet:
+        for sentence in training.notes:
+            note(sentence)
+        note(f"{training.steps:,} steps into {training.folder.path}")
+    with interruptible(training) as signals, TrainingProgress(quiet=quiet) as progress:
+        for event in training:
+            progress.show(event)
+    if training.interrupted:
+        print(
+            f"rondeau: interrupted after step {training.step}, which is saved; "
+            f"rondeau train --resume {training.folder.path} goes on",
+            file=sys.stderr,
+        )
+        return 128 + signals[0]
+    if not quiet and training.step < training.steps:
+        note(f"stopped early: no better for {training.config.patience} looks at the held-out text")
+    return 0
+
+
+def report_training(model: LanguageModel, training: Training) -> None:
+    """The final numbers of a training on standard output."""
+    best = training.best_step or training.step
+    print(f"The model after step {best}, the best on validation, is in {training.folder.path}:")
+    print_evaluations(training.numbers)
+
+
+@contextlib.contextmanager
+def interruptible(training: Training) -> Iterator[list[int]]:
+    """Turn SIGINT and SIGTERM into an end after the step under way; lists what came."""
+    came: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        came.append(number)
+        training.interrupt()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""Experiments that train several models and lay them side by side."""
