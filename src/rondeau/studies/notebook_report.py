@@ -71,9 +71,9 @@ def explanation(text: NotebookText, reports: Sequence[Report]) -> list[str]:
         "loss, on the very text that is trained on. Near 1 it says that the text is known by "
         "heart, not that the language is.",
         f"The column 'following text' is the honest one: perplexity on the "
-        f"{len(text.following):,} known characters among the {HELD_OUT_CHARACTERS:,} that follow, from a zero "
-        f"state. {text.unknown_share:.1%} of those characters never occur in the training text; a "
-        "vocabulary without an unknown token cannot score them, so they are passed over.",
+        f"{len(text.following):,} known characters among the {HELD_OUT_CHARACTERS:,} that follow, "
+        f"from a zero state. {text.unknown_share:.1%} of those characters never occur in the "
+        "training text; a vocabulary without an unknown token cannot score them, so they are passed over.",
         f"Counting does as well as memorising: an interpolated 4-gram model has "
         f"{ngrams[-1][1]:.2f} on the training text itself and {ngrams[-1][2]:.1f} on the text that "
         f"follows; the best order there reaches {best_ngram:.1f}.",
