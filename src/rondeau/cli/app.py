@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -18,7 +19,7 @@ import rondeau
 from rondeau.cli.reproduce import reproduce
 from rondeau.cli.train import train
 from rondeau.cli.use import evaluate, generate, info, score
-from rondeau.errors import RondeauError
+from rondeau.errors import OptionError, RondeauError
 
 app = App(
     name="rondeau",
@@ -43,6 +44,10 @@ def launch(
     """
     app.config = (Env("RONDEAU_", command=False),)
     if config is not None:
+        try:
+            tomllib.loads(config.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise OptionError(f"--config {config}: cannot be read as TOML: {error}") from None
         app.config += (Toml(config, use_commands_as_keys=False, must_exist=True),)
     app(tokens, exit_on_error=False, print_error=False)
 

@@ -73,7 +73,7 @@ def explanation(text: NotebookText, reports: Sequence[Report]) -> list[str]:
         f"The column 'following text' is the honest one: perplexity on the "
         f"{len(text.following):,} known characters among the {HELD_OUT_CHARACTERS:,} that follow, "
         f"from a zero state. {text.unknown_share:.1%} of those characters never occur in the "
-        "training text; a vocabulary without an unknown token cannot score them, so they are passed over.",
+        "training text; a vocabulary without an unknown token cannot score them: passed over.",
         f"Counting does as well as memorising: an interpolated 4-gram model has "
         f"{ngrams[-1][1]:.2f} on the training text itself and {ngrams[-1][2]:.1f} on the text that "
         f"follows; the best order there reaches {best_ngram:.1f}.",

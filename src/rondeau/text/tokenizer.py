@@ -29,7 +29,8 @@ Ids = NDArray[np.int64]
 class CharTokenizer:
     """A sorted vocabulary of characters, with or without the special tokens.
 
-    `once` are the characters seen once in training: batches read them as `<unk>` half of the time.
+    `once` are the characters seen once in training, which batches read as `<unk>` half of the
+    time; they are not stored.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class CharTokenizer:
             "normalizer": {"type": "NFC"},
             "pre_tokenizer": {
                 "type": "Split",
-                "pattern": {"Regex": "(?s)."},
+                "pattern": {"Regex": r"[\s\S]"},
                 "behavior": "Isolated",
                 "invert": False,
             },
@@ -120,7 +121,6 @@ class CharTokenizer:
                 "vocab": {token: index for index, token in enumerate(tokens)},
                 "unk_token": "<unk>",
             },
-            "rondeau": {"once": "".join(sorted(self.once))},
         }
         return json.dumps(document, ensure_ascii=True, indent=1)
 
@@ -132,11 +132,7 @@ class CharTokenizer:
             vocabulary = document["model"]["vocab"]
             tokens = sorted(vocabulary, key=vocabulary.__getitem__)
             specials = tuple(tokens[: len(SPECIALS)]) == SPECIALS
-            tokenizer = cls(
-                tokens[len(SPECIALS) :] if specials else tokens,
-                once=document.get("rondeau", {}).get("once", ""),
-                specials=specials,
-            )
+            tokenizer = cls(tokens[len(SPECIALS) :] if specials else tokens, specials=specials)
             if tokenizer.specials + tokenizer.characters != tuple(tokens):
                 raise ValueError("ids are not in code-point order")
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -1,0 +1,43 @@
+"""Shared pieces: small texts, and a small trained run."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import rondeau
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+SMALL = {"hidden": 16, "batch": 4, "seq_len": 16, "threads": 1}
+RHYMES = [f"{a}{b}{c}来了\n{c}{b}{a}走了" for a in "猫狗鸟鱼" for b in "白黑" for c in "大小好"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def rhymes(tmp_path_factory) -> Path:
+    """24 short documents between blank lines."""
+    path = tmp_path_factory.mktemp("text") / "rhymes.txt"
+    path.write_text("\n\n".join(RHYMES), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory, rhymes) -> Path:
+    """A small trained run on whole documents; tests only read it."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    config = rondeau.TrainConfig(**SMALL, documents="blank-line", steps=60)
+    rondeau.train(rhymes, config, out=out).finish()
+    return out
+
+
+@pytest.fixture(scope="session")
+def backwards_run(tmp_path_factory, rhymes) -> Path:
+    """A small bidirectional run."""
+    out = tmp_path_factory.mktemp("runs") / "both"
+    config = rondeau.TrainConfig(**SMALL, documents="blank-line", steps=20, bidirectional=True)
+    rondeau.train(rhymes, config, out=out).finish()
+    return out

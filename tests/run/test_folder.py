@@ -1,0 +1,91 @@
+"""The run folder: all or nothing, checked on every read."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rondeau.errors import RunError
+from rondeau.run.files import write_atomic
+from rondeau.run.folder import RunFolder
+
+bytes_by_name = st.dictionaries(
+    st.sampled_from(["a.json", "b/c.bin", "b/d.bin", "e"]), st.binary(max_size=50), min_size=1
+)
+
+
+@given(first=bytes_by_name, second=bytes_by_name)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_what_was_changed_last_is_what_is_read(tmp_path_factory, first, second):
+    folder = RunFolder.create(tmp_path_factory.mktemp("run"))
+    folder.change(first)
+    folder.change(second)
+    for name, data in (first | second).items():
+        assert folder.read(name) == data
+
+
+def test_a_reader_finds_a_valid_run_between_any_two_writes(tmp_path, monkeypatch):
+    folder = RunFolder.create(tmp_path)
+    folder.change({"a": b"old a", "b": b"old b"})
+    seen = []
+
+    def write_and_look(path, data):
+        write_atomic(path, data)
+        seen.append((folder.read("a"), folder.read("b")))
+
+    monkeypatch.setattr("rondeau.run.folder.write_atomic", write_and_look)
+    folder.change({"a": b"new a", "b": b"new b"})
+    assert seen[0] == (b"old a", b"old b")
+    assert seen[-1] == (b"new a", b"new b")
+    assert len(seen) == 4
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_atomic(path, b"old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_flipped_byte_is_found(tmp_path):
+    folder = RunFolder.create(tmp_path)
+    folder.change({"weights": b"0123"})
+    (tmp_path / "weights").write_bytes(b"0133")
+    with pytest.raises(RunError, match=r"weights: is damaged.*restore it"):
+        folder.read("weights")
+
+
+def test_removed_files_are_gone_from_disk_and_manifest(tmp_path):
+    folder = RunFolder.create(tmp_path)
+    folder.change({"old/a": b"1", "old/b": b"2", "kept": b"3"})
+    folder.change({"new": b"4"}, remove=["old"])
+    assert not (tmp_path / "old").exists()
+    assert [folder.has(name) for name in ("old/a", "kept", "new")] == [False, True, True]
+
+
+def test_a_folder_in_use_is_not_taken(tmp_path):
+    (tmp_path / "precious.txt").write_text("mine")
+    with pytest.raises(RunError, match="already exists"):
+        RunFolder.create(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_what_is_no_run_and_a_later_format_are_refused(tmp_path):
+    with pytest.raises(RunError, match="no such run folder"):
+        RunFolder.open(tmp_path / "nowhere")
+    with pytest.raises(RunError, match="is not a run folder"):
+        RunFolder.open(tmp_path)
+    (tmp_path / "manifest.json").write_text(json.dumps({"format_version": 99, "files": {}}))
+    with pytest.raises(RunError, match="has format 99"):
+        RunFolder.open(tmp_path)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(RunError, match="is damaged"):
+        RunFolder.open(tmp_path)

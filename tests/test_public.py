@@ -1,0 +1,38 @@
+"""The public surface, and what must hold of the whole tree."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import rondeau
+
+SOURCE = Path(rondeau.__file__).parent
+
+
+def test_the_public_names_are_these():
+    assert rondeau.__all__ == [
+        "DecodingConfig", "LanguageModel", "Model", "ModelConfig", "RondeauError", "Stack",
+        "TrainConfig", "Training", "resume", "train", "unroll", "cells", "load",
+    ]  # fmt: skip
+    for name in rondeau.__all__:
+        assert getattr(rondeau, name) is not None
+
+
+def test_help_imports_no_torch():
+    code = (
+        "import sys\nfrom rondeau.cli import main\n"
+        "try:\n    main(['train', '--help'])\nexcept SystemExit: pass\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert result.returncode == 0
+    assert b"--hidden" in result.stdout
+
+
+def test_nothing_in_the_library_unpickles_or_runs_code_from_files():
+    for path in SOURCE.rglob("*.py"):
+        text = path.read_text()
+        assert not re.search(r"import pickle|from pickle|(?<![.\w])(eval|exec)\(", text), path
+        loads = re.findall(r"(?<!safetensors\.)\btorch\.load\((.*)\)", text)
+        assert all("weights_only=True" in call for call in loads)

@@ -1,0 +1,79 @@
+"""Splits: what is held out, that it is really held out, and the embedded songs."""
+
+import re
+from collections import Counter
+
+import pytest
+
+from rondeau.config import TextConfig
+from rondeau.errors import CorpusError
+from rondeau.text.corpus import load_corpus, read_songs, split_corpus
+
+DOCUMENTS = [f"document number {i}" for i in range(50)]
+
+
+def test_documents_are_split_80_10_10_and_none_is_in_two_splits():
+    corpus = split_corpus(DOCUMENTS, TextConfig())
+    assert [len(s) for s in (corpus.train, corpus.validation, corpus.test)] == [40, 5, 5]
+    assert Counter(corpus.train + corpus.validation + corpus.test) == Counter(DOCUMENTS)
+
+
+def test_the_seed_decides_what_is_held_out():
+    first, same, other = (split_corpus(DOCUMENTS, TextConfig(seed=s)) for s in (1, 1, 2))
+    assert first.fingerprint == same.fingerprint != other.fingerprint
+
+
+def test_a_tail_split_is_the_text_verbatim():
+    corpus = split_corpus(["0123456789" * 5], TextConfig(split="tail"))
+    assert corpus.train[0] + corpus.validation[0] == "0123456789" * 5
+    assert len(corpus.validation[0]) == 5
+    assert not corpus.whole_documents
+
+
+def test_one_document_falls_back_to_its_tail_and_says_so():
+    corpus = split_corpus(["a text of one document only"], TextConfig())
+    assert corpus.split == "tail"
+    assert "--documents blank-line" in corpus.notes[0]
+
+
+def test_two_documents_still_have_one_to_train_and_one_to_validate():
+    corpus = split_corpus(["the first document", "the second document"], TextConfig())
+    assert (len(corpus.train), len(corpus.validation), len(corpus.test)) == (1, 1, 0)
+
+
+def test_nothing_is_held_out_when_asked():
+    corpus = split_corpus(DOCUMENTS, TextConfig(split="none"))
+    assert (corpus.validation, corpus.test) == ((), ())
+
+
+def test_a_handful_of_characters_is_no_corpus():
+    with pytest.raises(CorpusError, match="has 5 characters"):
+        split_corpus(["short"], TextConfig())
+
+
+def test_without_a_corpus_the_songs_are_used_and_that_is_said():
+    corpus = load_corpus([], TextConfig())
+    assert corpus.split == "document"
+    assert "embedded songs" in corpus.notes[0]
+
+
+def test_the_songs_are_many_rich_and_have_refrains():
+    songs = read_songs(TextConfig())
+    text = "".join(songs)
+    chinese = re.findall("[\u4e00-\u9fff]", text)
+    assert len(songs) >= 60
+    assert len(chinese) >= 14_000
+    assert len(set(chinese)) >= 1_000
+    assert sum("不分开" in song for song in songs) >= 2
+    assert re.search("(?<!不)分开", text)
+    assert set(text) - set(chinese) == {"\n", " "}
+    for song in songs:
+        stanzas = song.strip().split("\n\n")
+        title = stanzas[0]
+        assert max(Counter(stanzas[1:]).values()) >= 2 or _refrain(stanzas[1:]), title
+
+
+def _refrain(stanzas):
+    """Whether two stanzas share all lines but the last."""
+    heads = Counter(stanza.rsplit("\n", 1)[0] for stanza in stanzas)
+    return max(heads.values()) >= 2

@@ -1,0 +1,184 @@
+"""Training as a whole: it learns, repeats itself, resumes, stops, and keeps what it has."""
+
+import json
+import math
+
+import pytest
+import torch
+
+import rondeau
+from conftest import RHYMES, SMALL
+from rondeau.errors import RunError, TrainingError
+from rondeau.training.loop import Training
+
+
+def config(**settings):
+    return rondeau.TrainConfig(**SMALL | {"documents": "blank-line", "steps": 40} | settings)
+
+
+def weights(model):
+    return {name: p.clone() for name, p in model.model.state_dict().items()}
+
+
+def same(a, b):
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_trivially_learnable_text_is_learned_to_a_perplexity_of_one(tmp_path):
+    path = tmp_path / "cycle.txt"
+    path.write_text("abcdefgh" * 200)
+    settings = config(documents=None, split="tail", steps=250, lr=0.02)
+    model = rondeau.train(path, settings, out=tmp_path / "run").finish()
+    (validation,) = model.evaluate(splits=["validation"])
+    assert validation.perplexity < 1.05
+    greedy = rondeau.DecodingConfig(greedy=True)
+    assert model.generate("abc", length=8, decoding=greedy)[0].text == "defghabc"
+
+
+@pytest.mark.parametrize("sampling", ["consecutive", "random"])
+def test_the_same_seed_gives_the_same_bits_and_another_one_others(tmp_path, rhymes, sampling):
+    trained = [
+        weights(
+            rondeau.train(
+                rhymes,
+                config(seed=seed, dropout=0.2, sampling=sampling, layers=2),
+                out=tmp_path / f"{i}",
+            ).finish()
+        )
+        for i, seed in enumerate((0, 0, 1))
+    ]
+    assert same(trained[0], trained[1])
+    recurrent = "stack.layers.1.0.weight_h"
+    assert not torch.equal(trained[1][recurrent], trained[2][recurrent])
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_a_resumed_training_repeats_the_uninterrupted_one_to_the_bit(tmp_path, rhymes, cell):
+    settings = config(cell=cell, dropout=0.1, eval_every=10)
+    whole = rondeau.train(rhymes, settings, out=tmp_path / "whole")
+    whole.finish()
+    cut = rondeau.train(rhymes, settings, out=tmp_path / "cut")
+    for event in cut:
+        if event.step == 20:
+            cut.interrupt()
+    assert cut.step == 20
+    resumed = rondeau.resume(tmp_path / "cut")
+    resumed.finish()
+    assert same(whole.model.state_dict(), resumed.model.state_dict())
+
+    def figures(run):
+        lines = (run / "metrics.jsonl").read_text().splitlines()
+        return [{k: v for k, v in json.loads(line).items() if "second" not in k} for line in lines]
+
+    assert figures(tmp_path / "whole") == figures(tmp_path / "cut")
+
+
+def test_events_carry_what_a_progress_display_needs(tmp_path, rhymes):
+    training = rondeau.train(rhymes, config(eval_every=20), out=tmp_path / "run")
+    events = list(training)
+    assert [e.step for e in events] == [1, 10, 20, 30, 40]
+    assert [e.held_out is not None for e in events] == [False, False, True, False, True]
+    last = events[-1]
+    assert last.tokens == 40 * 4 * 16
+    assert last.loss < events[0].loss
+    assert last.tokens_per_second > 0
+    assert last.gradient_norm > 0
+    assert last.held_out.targets > 0
+    assert len(last.held_out.samples) == 1
+    stored = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in stored] == [1, 10, 20, 30, 40]
+
+
+def test_the_best_model_is_kept_not_the_last(tmp_path, rhymes):
+    settings = config(steps=60, eval_every=10, lr=0.02, schedule="constant", patience=0)
+    training = rondeau.train(rhymes, settings, out=tmp_path / "run")
+    looks = {e.step: e.held_out.loss for e in training if e.held_out}
+    model = training.finish()
+    assert training.best_step == min(looks, key=looks.get)
+    (validation,) = model.evaluate(splits=["validation"])
+    assert validation.nats == pytest.approx(min(looks.values()))
+
+
+def test_training_stops_when_the_held_out_text_gets_no_better(tmp_path, rhymes):
+    settings = config(steps=2000, eval_every=10, lr=0.05, schedule="constant", patience=2)
+    training = rondeau.train(rhymes, settings, out=tmp_path / "run")
+    training.finish()
+    assert training.step < 2000
+    assert training.step == training.best_step + 20
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice_and_the_checkpoint_stays(tmp_path, rhymes):
+    training = rondeau.train(rhymes, config(eval_every=10), out=tmp_path / "run")
+    plain = training.model.loss
+
+    def poisoned(*arguments, **settings):
+        loss, carry = plain(*arguments, **settings)
+        return loss * (math.nan if training.step == 15 else 1), carry
+
+    training.model.loss = poisoned
+    with pytest.raises(TrainingError, match=r"step 16: the loss is not finite.*try --lr.*check"):
+        list(training)
+    assert rondeau.load(tmp_path / "run").generate("猫", length=3)
+
+
+def test_steps_fit_the_minutes_and_are_recorded(tmp_path, rhymes):
+    training = rondeau.train(rhymes, config(steps=None, minutes=0.05), out=tmp_path / "run")
+    assert training.steps > 1
+    assert f"steps = {training.steps}\n" in (tmp_path / "run/train_config.toml").read_text()
+
+
+def test_epochs_become_steps(tmp_path, rhymes):
+    training = rondeau.train(rhymes, config(steps=None, epochs=3), out=tmp_path / "run")
+    tokens = len(training.windows.ring)
+    assert training.steps == round(3 * tokens / (4 * 16))
+
+
+def test_a_text_of_fifty_characters_is_no_error(tmp_path):
+    path = tmp_path / "tiny.txt"
+    path.write_text("to be or not to be that is the question to be or n")
+    training = rondeau.train(path, rondeau.TrainConfig(steps=5), out=tmp_path / "run")
+    assert any("shrink to" in note for note in training.notes)
+    assert any("one document" in note for note in training.notes)
+    assert training.finish().generate("to", length=5)
+
+
+def test_a_resumed_run_refuses_another_text(tmp_path, rhymes):
+    rondeau.train(rhymes, config(steps=10), out=tmp_path / "run").finish()
+    other = tmp_path / "other.txt"
+    other.write_text("\n\n".join(document + "虎" for document in RHYMES), encoding="utf-8")
+    with pytest.raises(RunError, match="another vocabulary"):
+        rondeau.resume(tmp_path / "run", [other])
+
+
+def test_a_finished_run_holds_its_numbers_and_its_card(run):
+    info = rondeau.load(run).info()
+    assert [split["split"] for split in info["held_out"]] == ["train", "validation", "test"]
+    assert info["settings"]["documents"] == "blank-line"
+    assert sum(info["data"]["documents"].values()) == len(RHYMES)
+    card = (run / "README.md").read_text()
+    assert "1-layer GRU" in card
+    for split in info["held_out"]:
+        assert f"| {split['split']} | {split['targets']:,} | {split['perplexity']:.3f} |" in card
+
+
+def test_a_run_keeps_no_path_where_others_look(run, rhymes):
+    for path in run.iterdir():
+        if path.is_file():
+            assert str(rhymes.parent).encode() not in path.read_bytes(), path.name
+
+
+def test_evaluating_a_changed_corpus_is_refused(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("\n\n".join(RHYMES), encoding="utf-8")
+    model = rondeau.train(path, config(steps=5), out=tmp_path / "run").finish()
+    path.write_text("\n\n".join(RHYMES[1:]), encoding="utf-8")
+    with pytest.raises(RunError, match="no longer the text"):
+        model.evaluate()
+
+
+def test_a_training_is_iterated_once_and_then_done(tmp_path, rhymes):
+    training = rondeau.train(rhymes, config(steps=10), out=tmp_path / "run")
+    assert isinstance(training, Training)
+    assert list(training)
+    assert training.done
+    assert list(training) == []
