@@ -15,7 +15,7 @@ from rondeau.network.model import Model
 DEFAULT_MINUTES = 10.0
 DEFAULT_EPOCHS = 30
 FEWEST_DEFAULT_STEPS = 600
-MEASURED_SECONDS = 1.5
+MEASURED_SECONDS = 1.0
 EVALUATIONS = 20
 """Looks at the validation split in a training."""
 

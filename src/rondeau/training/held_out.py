@@ -1,6 +1,6 @@
 """A quick look at the validation split while training: for choosing, not for reporting.
 
-A split of more than 60,000 characters is looked at in part, a long text in pieces of 1,000 that
+A split of more than 20,000 characters is looked at in part, a long text in pieces of 1,000 that
 each start from a zero state. What is reported at the end is `evaluate` on the whole split.
 """
 
@@ -12,12 +12,12 @@ from rondeau.evaluation.perplexity import Evaluation, evaluate
 from rondeau.network.model import Model
 from rondeau.text.tokenizer import CharTokenizer
 
-SAMPLED_CHARACTERS = 60_000
+SAMPLED_CHARACTERS = 20_000
 PIECE = 1_000
 
 
 def sample_documents(documents: Sequence[str], *, pieces: bool) -> tuple[list[str], bool]:
-    """The first documents up to 60,000 characters, and whether that is all of them, uncut.
+    """The first documents up to 20,000 characters, and whether that is all of them, uncut.
 
     pieces: cut long texts into pieces of 1,000 characters, since one text is read step by step.
     """
