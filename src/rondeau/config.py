@@ -16,7 +16,7 @@ from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 from rondeau.errors import OptionError
 
 CellName = Literal["rnn", "gru", "lstm"]
-Backend = Literal["auto", "reference", "library"]
+Backend = Literal["auto", "reference", "library", "numba"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Documents = Literal["file", "blank-line", "line"]
 Newlines = Literal["keep", "space"]

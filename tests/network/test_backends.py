@@ -1,5 +1,7 @@
 """Every backend against `reference`: outputs, last carry, and every gradient, at awkward shapes."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -15,7 +17,8 @@ CELLS = {
     "lstm": lambda d, h, **k: LSTMCell(d, h, **k),
 }
 SERVED = [("library", cell) for cell in ("rnn-tanh", "rnn-relu", "gru-after", "lstm")]
-SHAPES = [(1, 1, 3, 1), (1, 4, 5, 7), (6, 1, 3, 5), (9, 3, 4, 13), (5, 8, 16, 32)]
+SERVED += [("numba", cell) for cell in CELLS]
+SHAPES = [(1, 1, 3, 1), (1, 4, 5, 7), (6, 1, 3, 5), (9, 3, 4, 13), (5, 29, 16, 50)]
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 
 
@@ -62,9 +65,79 @@ def test_a_backend_computes_what_the_reference_computes(
         assert distance(a, b) <= TOLERANCE[dtype]
 
 
-def test_auto_takes_the_library_except_for_what_torch_lacks():
-    assert choose(GRUCell(2, 2)) == "library"
-    assert choose(GRUCell(2, 2, reset="before")) == "reference"
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("name", CELLS)
+def test_the_kernels_pass_gradcheck_however_the_batch_is_shared(name, threads):
+    torch.set_num_threads(threads)
+    cell = CELLS[name](3, 4).double()
+    names = [n for n, _ in cell.named_parameters()]
+
+    def window(inputs, *rest):
+        weights = dict(zip(names, rest[count:], strict=True))
+        for key, value in weights.items():
+            delattr(cell, key)
+            setattr(cell, key, value)
+        outputs, last = unroll(cell, inputs, cell.carry_type(*rest[:count]), backend="numba")
+        return (outputs, *last)
+
+    count = len(cell.carry_type._fields)
+    torch.manual_seed(0)
+    carry = [torch.randn(5, 4, dtype=torch.double) for _ in range(count)]
+    arguments = [torch.randn(3, 5, 3, dtype=torch.double), *carry]
+    arguments += [p.detach().clone() for p in cell.parameters()]
+    assert torch.autograd.gradcheck(window, [a.requires_grad_() for a in arguments])
+
+
+def test_kernels_may_be_called_from_several_threads_at_once():
+    torch.manual_seed(0)
+    cells = [GRUCell(9, 24), LSTMCell(9, 24), GRUCell(9, 24, reset="before"), RNNCell(9, 24)] * 2
+    ids = torch.randint(9, (40, 16))
+
+    def work(cell):
+        torch.set_num_threads(2)
+        return [everything(cell, ids, cell.initial_carry(16), "numba") for _ in range(5)]
+
+    alone = [work(cell)[0] for cell in cells]
+    for cell in cells:
+        cell.zero_grad()
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(work_without_seed, [(c, ids) for c in cells]))
+    for expected, results in zip(alone, together, strict=True):
+        for result in results:
+            assert all(torch.equal(a, b) for a, b in zip(result, expected[:1], strict=True))
+
+
+def work_without_seed(arguments):
+    """Outputs only, many times over: what a server does."""
+    cell, ids = arguments
+    torch.set_num_threads(2)
+    with torch.no_grad():
+        return [[unroll(cell, ids, cell.initial_carry(16), backend="numba")[0]] for _ in range(20)]
+
+
+def test_a_window_without_gradients_gives_the_same_outputs():
+    for make in CELLS.values():
+        cell = make(5, 9)
+        ids = torch.randint(5, (7, 3))
+        trained, _ = unroll(cell, ids, cell.initial_carry(3), backend="numba")
+        with torch.no_grad():
+            used, _ = unroll(cell, ids, cell.initial_carry(3), backend="numba")
+        assert torch.equal(trained, used)
+
+
+def test_a_value_that_is_no_number_stays_none():
+    cell = GRUCell(3, 4)
+    inputs = torch.randn(2, 1, 3)
+    inputs[1, 0, 0] = torch.nan
+    outputs, _ = unroll(cell, inputs, cell.initial_carry(1), backend="numba")
+    assert torch.isfinite(outputs[0]).all()
+    assert torch.isnan(outputs[1]).all()
+
+
+def test_auto_takes_our_kernels_on_the_cpu():
+    assert choose(GRUCell(2, 2)) == choose(GRUCell(2, 2, reset="before")) == "numba"
+    assert choose(GRUCell(2, 2).bfloat16()) == "library"
+    assert choose(GRUCell(2, 2, reset="before").bfloat16()) == "reference"
 
 
 def test_a_backend_that_cannot_serve_names_one_that_can():

@@ -21,7 +21,7 @@ def torch_carry(module, carry):
 @pytest.mark.parametrize("kind", MODULES)
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("both", [False, True])
-@pytest.mark.parametrize("backend", ["auto", "reference"])
+@pytest.mark.parametrize("backend", ["auto", "reference", "library"])
 def test_a_stack_computes_what_torch_computes_with_its_weights(kind, layers, both, backend):
     torch.manual_seed(layers)
     module = kind(4, 7, num_layers=layers, bidirectional=both).double()

@@ -11,14 +11,16 @@ from typing import Any, Literal
 from torch import Tensor
 
 from rondeau.errors import OptionError
-from rondeau.network.backends import library, reference
+from rondeau.network.backends import library, numba, reference
 from rondeau.network.cells import Cell
 
-BackendName = Literal["auto", "reference", "library"]
+BackendName = Literal["auto", "reference", "library", "numba"]
 
 
-def choose(cell: Cell) -> Literal["reference", "library"]:
-    """The table behind "auto": torch.nn where it has the cell's function, else the loop."""
+def choose(cell: Cell) -> Literal["reference", "library", "numba"]:
+    """The table behind "auto": our kernels on the CPU, torch.nn elsewhere, else the loop."""
+    if numba.serves(cell):
+        return "numba"
     return "library" if library.serves(cell) else "reference"
 
 
@@ -36,4 +38,6 @@ def unroll(
         return reference.unroll(cell, inputs, carry)
     if name == "library":
         return library.unroll(cell, inputs, carry)
-    raise OptionError(f"--backend {backend}: choose one of auto, reference, library")
+    if name == "numba":
+        return numba.unroll(cell, inputs, carry)
+    raise OptionError(f"--backend {backend}: choose one of auto, reference, library, numba")
