@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 import os
 
 import torch
@@ -24,8 +27,26 @@ def pick_device(name: Device) -> torch.device:
     return torch.device(name)
 
 
+@functools.cache
+def keep_freed_memory() -> None:
+    """Tell glibc to keep what a step frees for the next one, instead of giving it back.
+
+    Fresh pages must be zeroed by the system at every touch: 2,000 faults and 2.8 ms a step without
+    this, of 35. Elsewhere than on glibc nothing happens.
+    """
+    mmap_threshold, trim_threshold, most = -3, -1, 2**30
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_threshold, most)
+        libc.mallopt(trim_threshold, most)
+
+
 def set_threads(count: int | None) -> int:
-    """Use `count` threads (default: every processor this process may use); returns the number."""
+    """Use `count` threads (default: every processor this process may use); returns the number.
+
+    Also has the process keep freed memory, since whoever sets threads is about to train or generate.
+    """
     count = count or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
     torch.set_num_threads(count or os.cpu_count() or 1)
+    keep_freed_memory()
     return torch.get_num_threads()

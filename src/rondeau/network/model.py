@@ -7,10 +7,10 @@ output is one GEMM for a whole window, with its own weights or the embedding's.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rondeau.config import Backend, ModelConfig
+from rondeau.network.loss import linear_cross_entropy
 from rondeau.network.stack import Stack, StackCarry, drop
 
 
@@ -89,5 +89,8 @@ class Model(nn.Module):
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, StackCarry]:
         """Mean cross-entropy in nats of targets (T, B) after ids (T, B), and the last carry."""
-        logits, carry = self(ids, carry, generator=generator)
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten()), carry
+        features, carry = self.features(ids, carry, generator=generator)
+        loss = linear_cross_entropy(
+            features.flatten(0, 1), self.output.weight, self.output.bias, targets.flatten()
+        )
+        return loss, carry

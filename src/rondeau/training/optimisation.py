@@ -43,5 +43,8 @@ def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
 
 def clip_gradient(model: nn.Module, largest: float) -> Tensor:
     """Scale the gradient to a global norm of at most `largest` (0: leave it); the norm before."""
-    parameters = [p for p in model.parameters() if p.grad is not None]
-    return nn.utils.clip_grad_norm_(parameters, largest or math.inf, foreach=True)
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    norm = nn.utils.get_total_norm(gradients, foreach=True)
+    if largest and norm > largest:
+        torch._foreach_mul_(gradients, largest / float(norm))
+    return norm
