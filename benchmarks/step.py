@@ -31,6 +31,7 @@ from rondeau.network.model import Model
 from rondeau.training.optimisation import clip_gradient
 
 B, T, CLIP = 32, 35, 1.0
+STEPS = 3
 KINDS = {
     "gru": ModelConfig(cell="gru"),
     "lstm": ModelConfig(cell="lstm"),
@@ -162,26 +163,64 @@ class Floor:
         return 0.0
 
 
-def contestants(kind: str, H: int, V: int) -> dict[str, Callable[[Tensor, Tensor], float]]:
-    """Everything that is compared, by name."""
-    shape = KINDS[kind]
-    config = ModelConfig(**shape.as_dict() | {"hidden": H})
-    model = Ours(config, V, "auto").model
-    result: dict[str, Callable[[Tensor, Tensor], float]] = {}
+def contestant(name: str, kind: str, H: int, V: int) -> Callable[[Tensor, Tensor], float]:
+    """The step of one contestant, with the same weights as all others."""
+    config = ModelConfig(**KINDS[kind].as_dict() | {"hidden": H})
+    if name in ("auto", "numba", "library", "reference"):
+        return Ours(config, V, name).step
+    model = Ours(config, V, "reference").model
+    if name == "scratch":
+        return Scratch(model).step
+    if name == "floor":
+        return Floor(model).step
+    return Concise(model, embedding=name == "embedding").step
+
+
+def work(name: str, kind: str, H: int, V: int, threads: int) -> None:
+    """A contestant's process: losses of three steps first, then seconds a step for every line read."""
+    set_threads(threads)
+    torch.manual_seed(1)
+    ids, targets = torch.randint(V, (T, B)), torch.randint(V, (T, B))
+    step = contestant(name, kind, H, V)
+    print(json.dumps([step(ids, targets) for _ in range(3)]), flush=True)
+    for line in sys.stdin:
+        step(ids, targets)
+        start = time.perf_counter()
+        for _ in range(int(line)):
+            step(ids, targets)
+        print((time.perf_counter() - start) / int(line), flush=True)
+
+
+def measure(kind: str, H: int, V: int, threads: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds of every contestant in every round: each in a process of its own, one at a time."""
+    names = ["reference", "auto", "floor"]
     if kind != "gru-before":
-        result["scratch"] = Scratch(model).step
-        result["concise"] = Concise(model, embedding=False).step
-        result["embedding"] = Concise(model, embedding=True).step
-        result["library"] = Ours(config, V, "library").step
-    result["reference"] = Ours(config, V, "reference").step
-    result["auto"] = Ours(config, V, "auto").step
-    result["floor"] = Floor(model).step
-    return result
+        names = ["scratch", "concise", "embedding", "library", *names]
+    arguments = ["--kinds", kind, "--hidden", str(H), "--vocabulary", str(V)]
+    arguments += ["--threads", str(threads)]
+    processes = {
+        name: subprocess.Popen(
+            [sys.executable, __file__, *arguments, "--work", name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in names
+    }
+    losses = {name: json.loads(process.stdout.readline()) for name, process in processes.items()}
+    check(losses)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name, process in processes.items():
+            print(STEPS, file=process.stdin, flush=True)
+            seconds[name].append(float(process.stdout.readline()))
+    for process in processes.values():
+        process.communicate()
+    return seconds
 
 
-def check(steps: dict[str, Callable[[Tensor, Tensor], float]], ids: Tensor, targets: Tensor) -> None:
-    """The same losses over three steps; the embedding form has another input and only must run."""
-    losses = {name: [step(ids, targets) for _ in range(3)] for name, step in steps.items()}
+def check(losses: dict[str, list[float]]) -> None:
+    """The same losses over three steps; the embedding form has other weights and only must run."""
     for name, found in losses.items():
         if name in ("embedding", "floor"):
             continue
@@ -190,39 +229,24 @@ def check(steps: dict[str, Callable[[Tensor, Tensor], float]], ids: Tensor, targ
             raise SystemExit(f"{name} doesn't compute what reference computes: {worst}")
 
 
-def measure(kind: str, H: int, V: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds of every contestant in every round."""
-    torch.manual_seed(1)
-    ids, targets = torch.randint(V, (T, B)), torch.randint(V, (T, B))
-    steps = contestants(kind, H, V)
-    check(steps, ids, targets)
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(rounds):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            for _ in range(3):
-                step(ids, targets)
-            seconds[name].append((time.perf_counter() - start) / 3)
-    return seconds
-
-
-def show(kind: str, H: int, V: int, threads: int, seconds: dict[str, list[float]]) -> dict:
+def show(
+    kind: str, H: int, V: int, threads: int, seconds: dict[str, list[float]]
+) -> dict[str, object]:
     """Print medians, spreads and ratios; the same as a record."""
     median = {name: statistics.median(s) for name, s in seconds.items()}
     print(f"\n{kind}, H={H}, V={V}, B={B}, T={T}, {threads} thread(s)")
     for name, s in seconds.items():
-        low, high = statistics.quantiles(s, n=4)[::2]
-        ratio = median[name] / median["auto"]
+        low, _, high = statistics.quantiles(s, n=4)
         print(
             f"  {name:10} {median[name] * 1e3:8.2f} ms  ({low * 1e3:.2f}–{high * 1e3:.2f})"
-            f"  {ratio:5.2f} × ours"
+            f"  {median[name] / median['auto']:5.2f} × ours"
         )
     print(f"  ours over the floor: {median['auto'] / median['floor']:.2f}", flush=True)
     return {"kind": kind, "hidden": H, "vocabulary": V, "threads": threads, "seconds": seconds}
 
 
 def main() -> None:
-    """Each number of threads in a process of its own, since a pool's size is fixed at its start."""
+    """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--kinds", nargs="+", default=list(KINDS))
@@ -230,24 +254,19 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=int, default=1027)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--work", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if len(options.threads) > 1:
-        for threads in options.threads:
-            rest = [a for a in sys.argv[1:] if not a.isdigit() and a != "--threads"]
-            sizes = ["--hidden", str(options.hidden), "--vocabulary", str(options.vocabulary)]
-            rest = [a for a in rest if a not in ("--hidden", "--vocabulary", "--rounds")]
-            command = [sys.executable, __file__, *rest, *sizes, "--rounds", str(options.rounds)]
-            subprocess.run([*command, "--threads", str(threads)], check=True)
+    H, V = options.hidden, options.vocabulary
+    if options.work:
+        work(options.work, options.kinds[0], H, V, options.threads[0])
         return
-    set_threads(options.threads[0])
     records = []
-    for kind in options.kinds:
-        seconds = measure(kind, options.hidden, options.vocabulary, options.rounds)
-        records.append(
-            show(kind, options.hidden, options.vocabulary, options.threads[0], seconds)
-        )
+    for threads in options.threads:
+        for kind in options.kinds:
+            seconds = measure(kind, H, V, threads, options.rounds)
+            records.append(show(kind, H, V, threads, seconds))
     if options.json:
-        options.json.write_text(json.dumps(records))
+        options.json.write_text(json.dumps(records, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -94,9 +94,9 @@ def test_kernels_may_be_called_from_several_threads_at_once():
     ids = torch.randint(9, (40, 16))
 
     def work(cell):
-        torch.set_num_threads(2)
         return [everything(cell, ids, cell.initial_carry(16), "numba") for _ in range(5)]
 
+    torch.set_num_threads(2)
     alone = [work(cell)[0] for cell in cells]
     for cell in cells:
         cell.zero_grad()
@@ -110,7 +110,6 @@ def test_kernels_may_be_called_from_several_threads_at_once():
 def work_without_seed(arguments):
     """Outputs only, many times over: what a server does."""
     cell, ids = arguments
-    torch.set_num_threads(2)
     with torch.no_grad():
         return [[unroll(cell, ids, cell.initial_carry(16), backend="numba")[0]] for _ in range(20)]
 

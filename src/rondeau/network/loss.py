@@ -6,15 +6,12 @@ the products that need it, so that memory doesn't grow with T·B·V. It knows no
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, autograd
 from torch.autograd.function import once_differentiable
-
-from rondeau.network.backends.threads import share
 
 BLOCK = 2**21
 """Most logits at once (8 MiB in float32)."""
@@ -50,7 +47,7 @@ class _LinearCrossEntropy(autograd.Function):
             logits = buffer[: block.stop - start]
             torch.mm(features[block], weight.t(), out=logits)
             arrays = logits.numpy(), bias.numpy(), targets[block].numpy(), losses[block].numpy()
-            share(len(logits), functools.partial(cross_entropy, *arrays, 1 / N))
+            cross_entropy(len(logits), *arrays, 1 / N)
             torch.mm(logits, weight, out=d_features[block])
             if start == 0:
                 torch.mm(logits.t(), features[block], out=d_weight)

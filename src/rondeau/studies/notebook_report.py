@@ -38,7 +38,8 @@ def table(reports: Sequence[Report]) -> tuple[list[str], list[list[str]]]:
         experiment = EXPERIMENTS[name]
         seconds = sum(r.seconds_per_epoch for r in group) / len(group)
         last = group[-1]
-        held_out = f"{last.held_out:,.4g}{' (leak)' if last.leaks else ''}"
+        digits = 0 if last.held_out >= 1000 else 2
+        held_out = f"{last.held_out:,.{digits}f}{' (leak)' if last.leaks else ''}"
         rows.append(
             [experiment.title, *(figure(r.perplexity) for r in group), f"{seconds:.2f}", held_out]
         )

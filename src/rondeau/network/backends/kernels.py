@@ -22,6 +22,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rondeau.network.backends.gemm import multiply32, multiply64
+from rondeau.network.backends.threads import shared
 
 Array = NDArray[Any]
 options: dict[str, Any] = {
@@ -78,7 +79,7 @@ def make_kernels(bits: int) -> SimpleNamespace:
     one, zero = dtype(1), dtype(0)
 
     @compiled
-    def rnn_forward(table, rows, U, c, relu, states, product, first, last):  # type: ignore[no-untyped-def]
+    def rnn_forward(first, last, table, rows, U, c, relu, states, product):
         T, H = rows.shape[0], states.shape[2]
         for t in range(T):
             multiply(states[t], U, product, first, last)
@@ -92,7 +93,7 @@ def make_kernels(bits: int) -> SimpleNamespace:
                         out[j] = tanh(x[j] + h[j] + c[j])
 
     @compiled
-    def rnn_backward(d_outputs, states, U_T, relu, d_gates, d_h, product, first, last):  # type: ignore[no-untyped-def]
+    def rnn_backward(first, last, d_outputs, states, U_T, relu, d_gates, d_h, product):
         T, H = d_outputs.shape[0], d_outputs.shape[2]
         for t in range(T - 1, -1, -1):
             for b in range(first, last):
@@ -109,7 +110,7 @@ def make_kernels(bits: int) -> SimpleNamespace:
                     d_h[b, j] = product[b, j]
 
     @compiled
-    def gru_after_forward(table, rows, U, c, b_n, states, saved, product, first, last):  # type: ignore[no-untyped-def]
+    def gru_after_forward(first, last, table, rows, U, c, b_n, states, saved, product):
         T, H = rows.shape[0], states.shape[2]
         kept = saved.shape[0] - 1
         c_r, c_z, c_n = c[:H], c[H : 2 * H], c[2 * H :]
@@ -132,9 +133,7 @@ def make_kernels(bits: int) -> SimpleNamespace:
                     out[j] = n + s_z[j] * (h[j] - n)
 
     @compiled
-    def gru_after_backward(  # type: ignore[no-untyped-def]
-        d_outputs, states, saved, U_T, d_x, d_gates, d_h, product, first, last
-    ):
+    def gru_after_backward(first, last, d_outputs, states, saved, U_T, d_x, d_gates, d_h, product):
         T, H = d_outputs.shape[0], d_outputs.shape[2]
         for t in range(T - 1, -1, -1):
             before = states[t]
@@ -165,9 +164,7 @@ def make_kernels(bits: int) -> SimpleNamespace:
                     d_h[b, j] += product[b, j]
 
     @compiled
-    def gru_before_forward(  # type: ignore[no-untyped-def]
-        table, rows, U_rz, U_n, c, states, saved, product, first, last
-    ):
+    def gru_before_forward(first, last, table, rows, U_rz, U_n, c, states, saved, product):
         T, H = rows.shape[0], states.shape[2]
         kept = saved.shape[0] - 1
         c_r, c_z, c_n = c[:H], c[H : 2 * H], c[2 * H :]
@@ -196,8 +193,8 @@ def make_kernels(bits: int) -> SimpleNamespace:
                     out[j] = n + s_z[j] * (h[j] - n)
 
     @compiled
-    def gru_before_backward(  # type: ignore[no-untyped-def]
-        d_outputs, states, saved, U_rz_T, U_n_T, d_x, d_h, product, first, last
+    def gru_before_backward(
+        first, last, d_outputs, states, saved, U_rz_T, U_n_T, d_x, d_h, product
     ):
         T, H = d_outputs.shape[0], d_outputs.shape[2]
         for t in range(T - 1, -1, -1):
@@ -228,9 +225,7 @@ def make_kernels(bits: int) -> SimpleNamespace:
                     d_h[b, j] += product[b, j]
 
     @compiled
-    def lstm_forward(  # type: ignore[no-untyped-def]
-        table, rows, U, bias, states, cells, saved, product, first, last
-    ):
+    def lstm_forward(first, last, table, rows, U, bias, states, cells, saved, product):
         T, H = rows.shape[0], states.shape[2]
         kept = saved.shape[0] - 1
         b_i, b_f, b_g, b_o = bias[:H], bias[H : 2 * H], bias[2 * H : 3 * H], bias[3 * H :]
@@ -259,9 +254,7 @@ def make_kernels(bits: int) -> SimpleNamespace:
                     out[j] = s_o[j] * s_c[j]
 
     @compiled
-    def lstm_backward(  # type: ignore[no-untyped-def]
-        d_outputs, cells, saved, U_T, d_x, d_h, d_c, product, first, last
-    ):
+    def lstm_backward(first, last, d_outputs, cells, saved, U_T, d_x, d_h, d_c, product):
         T, H = d_outputs.shape[0], d_outputs.shape[2]
         for t in range(T - 1, -1, -1):
             before = cells[t]
@@ -287,7 +280,7 @@ def make_kernels(bits: int) -> SimpleNamespace:
                     d_h[b, j] = product[b, j]
 
     @compiled
-    def add_rows(d_x, rows, d_table, first, last):  # type: ignore[no-untyped-def]
+    def add_rows(first, last, d_x, rows, d_table):
         """d_table[rows[t, b], first:last] += d_x[t, b, first:last]."""
         for t in range(rows.shape[0]):
             for b in range(rows.shape[1]):
@@ -295,17 +288,9 @@ def make_kernels(bits: int) -> SimpleNamespace:
                 for j in range(first, last):
                     target[j] += source[j]
 
-    return SimpleNamespace(
-        rnn_forward=rnn_forward,
-        rnn_backward=rnn_backward,
-        gru_after_forward=gru_after_forward,
-        gru_after_backward=gru_after_backward,
-        gru_before_forward=gru_before_forward,
-        gru_before_backward=gru_before_backward,
-        lstm_forward=lstm_forward,
-        lstm_backward=lstm_backward,
-        add_rows=add_rows,
-    )
+    kernels = (rnn_forward, rnn_backward, gru_after_forward, gru_after_backward)
+    kernels += (gru_before_forward, gru_before_backward, lstm_forward, lstm_backward, add_rows)
+    return SimpleNamespace(**{kernel.__name__: shared(kernel) for kernel in kernels})
 
 
 KERNELS = {32: make_kernels(32), 64: make_kernels(64)}

@@ -8,7 +8,6 @@ float32 and float64.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
@@ -16,7 +15,6 @@ from torch import Tensor, autograd
 from torch.autograd.function import once_differentiable
 
 from rondeau.errors import UnsupportedError
-from rondeau.network.backends.threads import share
 from rondeau.network.cells import Cell, GRUCell, LSTMCell, RNNCell
 
 
@@ -81,16 +79,15 @@ class _Window:
         arrays = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
         dtype = self.cell.weight_h.detach().numpy().dtype
         product = self.new(self.B, self.gemm.padded_width(columns, dtype)).numpy()
-        share(self.B, functools.partial(kernel, *arrays, product))
+        kernel(self.B, *arrays, product)
 
     def table_gradient(self, d_x: Tensor, table: Tensor) -> Tensor:
         """Projected vectors have a row each; rows of tokens are added up, in order of time."""
         if not self.tokens:
             return d_x.view(table.shape)
         gradient = torch.zeros_like(table)
-        add = self.kernels.add_rows
         arrays = d_x.numpy(), self.rows.numpy(), gradient.numpy()
-        share(table.shape[1], functools.partial(add, *arrays), unit=16)
+        self.kernels.add_rows(table.shape[1], *arrays, unit=16)
         return gradient
 
     def forward(
@@ -142,10 +139,10 @@ class _Window:
         elif self.cell.reset == "before":
             packed = self.pack(U[:, : 2 * H].t()), self.pack(U[:, 2 * H :].t())
             self.run(k.gru_before_backward, d_outputs, *kept, *packed, d_x, d_h, columns=H)
-            d_U = torch.empty_like(U)
-            torch.mm(before.t(), d_x.view(T * B, -1)[:, : 2 * H], out=d_U[:, : 2 * H])
+            d_U, d_flat = torch.empty_like(U), d_x.view(T * B, -1)
+            torch.mm(before.t(), d_flat[:, : 2 * H], out=d_U[:, : 2 * H])
             reset = kept[1].view(T * B, -1)[:, 3 * H :]
-            torch.mm(reset.t(), d_x.view(T * B, -1)[:, 2 * H :], out=d_U[:, 2 * H :])
+            torch.mm(reset.t(), d_flat[:, 2 * H :], out=d_U[:, 2 * H :])
             d_b = d_x.sum((0, 1))
             return d_x, d_U, d_b, d_b, initial
         else:

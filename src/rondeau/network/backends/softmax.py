@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from rondeau.network.backends.kernels import options
+from rondeau.network.backends.threads import shared
 
 
 @njit(**options, inline="always")  # type: ignore[untyped-decorator]
@@ -55,8 +56,8 @@ def exponentials(row: Any, top: Any) -> Any:
 
 
 @njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
-def cross_entropy(
-    logits: Any, bias: Any, targets: Any, losses: Any, scale: float, first: int, last: int
+def cross_entropy_of_rows(
+    first: int, last: int, logits: Any, bias: Any, targets: Any, losses: Any, scale: float
 ) -> None:
     """losses (N) of targets (N), and logits (N, V), still without their bias, turned
     into scale · ∂loss/∂logits.
@@ -72,3 +73,6 @@ def cross_entropy(
         for j in range(V):
             row[j] *= factor
         row[target] -= np.float32(scale)
+
+
+cross_entropy = shared(cross_entropy_of_rows)
