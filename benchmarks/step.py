@@ -4,9 +4,10 @@
 
 Compared are whole steps (forward, loss, backward, clipping, Adam) at B=32, T=35, on the same token
 ids: the notebook's scratch loop, its concise form (one-hot vectors and torch.nn), nn.Embedding and
-torch.nn, our `reference`, our `library`, and `auto`; and the floor: the step's matrix products alone,
-at their real shapes, preallocated. Before anything is timed, all are given the same weights and must
-give the same losses over three steps; a pair that doesn't is reported, not timed.
+torch.nn, our `reference`, `library` and `auto`; and the floor: the step's matrix products alone, at
+their real shapes, preallocated. Each runs in a process of its own, one at a time, round after
+round. Before anything is timed, all are given the same weights and must give the same losses over
+three steps; if one doesn't, nothing is reported.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ def contestant(name: str, kind: str, H: int, V: int) -> Callable[[Tensor, Tensor
 
 
 def work(name: str, kind: str, H: int, V: int, threads: int) -> None:
-    """A contestant's process: losses of three steps first, then seconds a step for every line read."""
+    """A contestant's process: the losses of three steps, then seconds a step for every line."""
     set_threads(threads)
     torch.manual_seed(1)
     ids, targets = torch.randint(V, (T, B)), torch.randint(V, (T, B))

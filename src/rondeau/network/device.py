@@ -44,7 +44,7 @@ def keep_freed_memory() -> None:
 def set_threads(count: int | None) -> int:
     """Use `count` threads (default: every processor this process may use); returns the number.
 
-    Also has the process keep freed memory, since whoever sets threads is about to train or generate.
+    Also has the process keep freed memory: whoever sets threads is about to train or generate.
     """
     count = count or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
     torch.set_num_threads(count or os.cpu_count() or 1)

@@ -31,7 +31,7 @@ def linear_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, targets
 
 class _LinearCrossEntropy(autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor
     ) -> Tensor:
         from rondeau.network.backends.softmax import cross_entropy
@@ -59,8 +59,8 @@ class _LinearCrossEntropy(autograd.Function):
         return losses.double().mean().to(features.dtype)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, d_loss: Tensor) -> Any:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, d_loss: Tensor) -> Any:
         if d_loss.item() != 1.0:
             for gradient in ctx.gradients:
                 gradient *= d_loss

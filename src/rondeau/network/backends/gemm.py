@@ -17,6 +17,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from rondeau.network.backends.threads import CACHE
+
 VECTOR_BYTES = 64 if binding.get_host_cpu_features().get("avx512f") else 32
 VECTORS = 3
 """Vectors of columns in a tile."""
@@ -39,9 +41,20 @@ def pack(weights: Array) -> Array:
     """Weights (K, N) -> panels (N / width, K, width), the last one padded with zeros."""
     K, N = weights.shape
     width = panel_width(weights.dtype)
-    padded = np.zeros((K, padded_width(N, weights.dtype)), weights.dtype)
-    padded[:, :N] = weights
-    return np.ascontiguousarray(padded.reshape(K, -1, width).transpose(1, 0, 2))
+    panels = np.empty((padded_width(N, weights.dtype) // width, K, width), weights.dtype)
+    _fill(weights, panels)
+    return panels
+
+
+@njit(nogil=True, cache=CACHE)
+def _fill(weights: Array, panels: Array) -> None:
+    K, N = weights.shape
+    count, _, width = panels.shape
+    for panel in range(count):
+        start = panel * width
+        for k in range(K):
+            for j in range(width):
+                panels[panel, k, j] = weights[k, start + j] if start + j < N else 0
 
 
 def _make_tile(rows: int, bits: int) -> Any:

@@ -22,7 +22,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from rondeau.network.backends.gemm import multiply32, multiply64
-from rondeau.network.backends.threads import shared
+from rondeau.network.backends.threads import CACHE, shared
 
 Array = NDArray[Any]
 options: dict[str, Any] = {
@@ -30,7 +30,7 @@ options: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": {"contract", "nsz", "arcp"},
 }
-compiled: Callable[..., Any] = njit(**options, cache=True)
+compiled: Callable[..., Any] = njit(**options, cache=CACHE)
 inlined: Callable[..., Any] = njit(**options, inline="always")
 
 
@@ -79,7 +79,17 @@ def make_kernels(bits: int) -> SimpleNamespace:
     one, zero = dtype(1), dtype(0)
 
     @compiled
-    def rnn_forward(first, last, table, rows, U, c, relu, states, product):
+    def rnn_forward(
+        first: int,
+        last: int,
+        table: Array,
+        rows: Array,
+        U: Array,
+        c: Array,
+        relu: bool,
+        states: Array,
+        product: Array,
+    ) -> None:
         T, H = rows.shape[0], states.shape[2]
         for t in range(T):
             multiply(states[t], U, product, first, last)
@@ -93,7 +103,17 @@ def make_kernels(bits: int) -> SimpleNamespace:
                         out[j] = tanh(x[j] + h[j] + c[j])
 
     @compiled
-    def rnn_backward(first, last, d_outputs, states, U_T, relu, d_gates, d_h, product):
+    def rnn_backward(
+        first: int,
+        last: int,
+        d_outputs: Array,
+        states: Array,
+        U_T: Array,
+        relu: bool,
+        d_gates: Array,
+        d_h: Array,
+        product: Array,
+    ) -> None:
         T, H = d_outputs.shape[0], d_outputs.shape[2]
         for t in range(T - 1, -1, -1):
             for b in range(first, last):
@@ -110,7 +130,18 @@ def make_kernels(bits: int) -> SimpleNamespace:
                     d_h[b, j] = product[b, j]
 
     @compiled
-    def gru_after_forward(first, last, table, rows, U, c, b_n, states, saved, product):
+    def gru_after_forward(
+        first: int,
+        last: int,
+        table: Array,
+        rows: Array,
+        U: Array,
+        c: Array,
+        b_n: Array,
+        states: Array,
+        saved: Array,
+        product: Array,
+    ) -> None:
         T, H = rows.shape[0], states.shape[2]
         kept = saved.shape[0] - 1
         c_r, c_z, c_n = c[:H], c[H : 2 * H], c[2 * H :]
@@ -133,7 +164,17 @@ def make_kernels(bits: int) -> SimpleNamespace:
                     out[j] = n + s_z[j] * (h[j] - n)
 
     @compiled
-    def gru_after_backward(first, last, d_outputs, states, saved, U_T, d_x, d_gates, d_h, product):
+    def gru_after_backward(
+        first: int,
+        last: int,
+        d_outputs: Array,
+        states: Array,
+        saved: Array,
+        U_T: Array,
+        d_gates: Array,
+        d_h: Array,
+        product: Array,
+    ) -> None:
         T, H = d_outputs.shape[0], d_outputs.shape[2]
         for t in range(T - 1, -1, -1):
             before = states[t]
@@ -141,30 +182,36 @@ def make_kernels(bits: int) -> SimpleNamespace:
                 h, d_out, dh = before[b], d_outputs[t, b], d_h[b]
                 s = saved[t, b]
                 s_r, s_z, s_n, s_h = s[:H], s[H : 2 * H], s[2 * H : 3 * H], s[3 * H :]
-                x = d_x[t, b]
-                x_r, x_z, x_n = x[:H], x[H : 2 * H], x[2 * H :]
                 g = d_gates[t, b]
-                g_r, g_z, g_n = g[:H], g[H : 2 * H], g[2 * H :]
+                g_r, g_z, g_h, g_n = g[:H], g[H : 2 * H], g[2 * H : 3 * H], g[3 * H :]
                 for j in range(H):
                     r, z, n = s_r[j], s_z[j], s_n[j]
                     d = dh[j] + d_out[j]
                     dz = d * (h[j] - n) * z * (one - z)
                     dn = d * (one - z) * (one - n * n)
-                    dr = dn * s_h[j] * r * (one - r)
-                    x_r[j] = dr
-                    x_z[j] = dz
-                    x_n[j] = dn
-                    g_r[j] = dr
+                    g_r[j] = dn * s_h[j] * r * (one - r)
                     g_z[j] = dz
-                    g_n[j] = dn * r
+                    g_h[j] = dn * r
+                    g_n[j] = dn
                     dh[j] = d * z
-            multiply(d_gates[t], U_T, product, first, last)
+            multiply(d_gates[t][:, : 3 * H], U_T, product, first, last)
             for b in range(first, last):
                 for j in range(H):
                     d_h[b, j] += product[b, j]
 
     @compiled
-    def gru_before_forward(first, last, table, rows, U_rz, U_n, c, states, saved, product):
+    def gru_before_forward(
+        first: int,
+        last: int,
+        table: Array,
+        rows: Array,
+        U_rz: Array,
+        U_n: Array,
+        c: Array,
+        states: Array,
+        saved: Array,
+        product: Array,
+    ) -> None:
         T, H = rows.shape[0], states.shape[2]
         kept = saved.shape[0] - 1
         c_r, c_z, c_n = c[:H], c[H : 2 * H], c[2 * H :]
@@ -194,8 +241,17 @@ def make_kernels(bits: int) -> SimpleNamespace:
 
     @compiled
     def gru_before_backward(
-        first, last, d_outputs, states, saved, U_rz_T, U_n_T, d_x, d_h, product
-    ):
+        first: int,
+        last: int,
+        d_outputs: Array,
+        states: Array,
+        saved: Array,
+        U_rz_T: Array,
+        U_n_T: Array,
+        d_x: Array,
+        d_h: Array,
+        product: Array,
+    ) -> None:
         T, H = d_outputs.shape[0], d_outputs.shape[2]
         for t in range(T - 1, -1, -1):
             before = states[t]
@@ -225,7 +281,18 @@ def make_kernels(bits: int) -> SimpleNamespace:
                     d_h[b, j] += product[b, j]
 
     @compiled
-    def lstm_forward(first, last, table, rows, U, bias, states, cells, saved, product):
+    def lstm_forward(
+        first: int,
+        last: int,
+        table: Array,
+        rows: Array,
+        U: Array,
+        bias: Array,
+        states: Array,
+        cells: Array,
+        saved: Array,
+        product: Array,
+    ) -> None:
         T, H = rows.shape[0], states.shape[2]
         kept = saved.shape[0] - 1
         b_i, b_f, b_g, b_o = bias[:H], bias[H : 2 * H], bias[2 * H : 3 * H], bias[3 * H :]
@@ -254,7 +321,18 @@ def make_kernels(bits: int) -> SimpleNamespace:
                     out[j] = s_o[j] * s_c[j]
 
     @compiled
-    def lstm_backward(first, last, d_outputs, cells, saved, U_T, d_x, d_h, d_c, product):
+    def lstm_backward(
+        first: int,
+        last: int,
+        d_outputs: Array,
+        cells: Array,
+        saved: Array,
+        U_T: Array,
+        d_x: Array,
+        d_h: Array,
+        d_c: Array,
+        product: Array,
+    ) -> None:
         T, H = d_outputs.shape[0], d_outputs.shape[2]
         for t in range(T - 1, -1, -1):
             before = cells[t]
@@ -280,16 +358,19 @@ def make_kernels(bits: int) -> SimpleNamespace:
                     d_h[b, j] = product[b, j]
 
     @compiled
-    def add_rows(first, last, d_x, rows, d_table):
-        """d_table[rows[t, b], first:last] += d_x[t, b, first:last]."""
+    def add_rows(
+        first: int, last: int, d_gates: Array, source: int, rows: Array, d_table: Array, target: int
+    ) -> None:
+        """Columns first to last of d_gates, from `source` on, added to those from `target` on."""
         for t in range(rows.shape[0]):
             for b in range(rows.shape[1]):
-                target, source = d_table[rows[t, b]], d_x[t, b]
-                for j in range(first, last):
-                    target[j] += source[j]
+                added = d_gates[t, b, source + first : source + last]
+                total = d_table[rows[t, b], target + first : target + last]
+                for j in range(last - first):
+                    total[j] += added[j]
 
-    kernels = (rnn_forward, rnn_backward, gru_after_forward, gru_after_backward)
-    kernels += (gru_before_forward, gru_before_backward, lstm_forward, lstm_backward, add_rows)
+    kernels: list[Any] = [rnn_forward, rnn_backward, gru_after_forward, gru_after_backward]
+    kernels += [gru_before_forward, gru_before_backward, lstm_forward, lstm_backward, add_rows]
     return SimpleNamespace(**{kernel.__name__: shared(kernel) for kernel in kernels})
 
 

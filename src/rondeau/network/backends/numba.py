@@ -32,20 +32,42 @@ def unroll(cell: Cell, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
             f"--backend numba: has no {type(cell).__name__} in {cell.weight_h.dtype} on "
             f"{cell.weight_h.device.type}; use reference or auto"
         )
-    T, B = inputs.shape[:2]
-    if inputs.is_floating_point():
-        table = inputs.flatten(0, 1) @ cell.weight_x
-        rows = torch.arange(T * B).view(T, B)
-    else:
+    tokens = not inputs.is_floating_point()
+    table: Tensor
+    if tokens:
         table, rows = cell.weight_x, inputs.contiguous()
+    else:
+        table = inputs.flatten(0, 1) @ cell.weight_x
+        rows = torch.arange(table.shape[0]).view(inputs.shape[:2])
     bias_h = torch.zeros_like(cell.bias_x) if cell.bias_h is None else cell.bias_h
-    window = _Window(cell, rows, tokens=not inputs.is_floating_point())
+    window = _window(cell)(cell, rows, tokens=tokens)
     outputs, *last = _Unroll.apply(window, table, cell.weight_h, cell.bias_x, bias_h, *carry)  # type: ignore[no-untyped-call]
     return outputs, cell.carry_type(outputs[-1], *last)
 
 
+class _Unroll(autograd.Function):
+    """The unroll of a window as one node of the graph."""
+
+    @staticmethod
+    def forward(ctx: Any, window: _Window, table: Tensor, U: Tensor, *rest: Tensor) -> Any:
+        ctx.window = window
+        ctx.save_for_backward(table, U)
+        return window.forward(table.contiguous(), U, *rest)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *d_results: Tensor) -> Any:
+        table, U = ctx.saved_tensors
+        window: _Window = ctx.window
+        d_gates, d_U, d_initial = window.backward(U, d_results[0].contiguous(), *d_results[1:])
+        sums = d_gates.sum((0, 1))
+        d_b = torch.cat([sums[part] for part in window.input_parts])
+        d_c = sums[: U.shape[1]]
+        return None, window.table_gradient(d_gates, table), d_U, d_b, d_c, *d_initial
+
+
 class _Window:
-    """What an unroll needs beside its tensors: the cell's kernels, the rows, the buffers.
+    """One unroll of a cell: its kernels, its rows, and what its backward pass needs.
 
     rows (T, B): which row of the table a step reads; tokens: whether the table is the weights.
     """
@@ -53,12 +75,24 @@ class _Window:
     def __init__(self, cell: Cell, rows: Tensor, *, tokens: bool) -> None:
         from rondeau.network.backends import gemm, kernels
 
-        self.cell, self.rows, self.tokens = cell, rows, tokens
+        self.cell, self.rows, self.tokens, self.gemm = cell, rows, tokens, gemm
         self.T, self.B = rows.shape
         self.H = cell.hidden_size
-        self.gemm = gemm
         self.kernels = kernels.KERNELS[cell.weight_h.element_size() * 8]
         self.kept = self.T if torch.is_grad_enabled() else 1
+
+    @property
+    def input_parts(self) -> list[slice]:
+        """The columns of the gates' gradient that are the projected input's, in order."""
+        return [slice(0, len(self.cell.gate_names) * self.H)]
+
+    def forward(self, table: Tensor, U: Tensor, b: Tensor, c: Tensor, *initial: Tensor) -> Any:
+        """The outputs (T, B, H) and, for an LSTM, the last c (B, H)."""
+        raise NotImplementedError
+
+    def backward(self, U: Tensor, d_outputs: Tensor, *d_last: Tensor) -> Any:
+        """Gradients of the gates (T, B, …, those of h U first), of U and of the initial carry."""
+        raise NotImplementedError
 
     def new(self, *shape: int) -> Tensor:
         """An uninitialised tensor of the cell's type."""
@@ -81,94 +115,110 @@ class _Window:
         product = self.new(self.B, self.gemm.padded_width(columns, dtype)).numpy()
         kernel(self.B, *arrays, product)
 
-    def table_gradient(self, d_x: Tensor, table: Tensor) -> Tensor:
+    def recurrent_gradient(self, before: Tensor, d_gates: Tensor) -> Tensor:
+        """The gradient of weights that `before` (T, B, K) was multiplied with: one product."""
+        return before.flatten(0, 1).t() @ d_gates.flatten(0, 1)
+
+    def table_gradient(self, d_gates: Tensor, table: Tensor) -> Tensor:
         """Projected vectors have a row each; rows of tokens are added up, in order of time."""
         if not self.tokens:
-            return d_x.view(table.shape)
-        gradient = torch.zeros_like(table)
-        arrays = d_x.numpy(), self.rows.numpy(), gradient.numpy()
-        self.kernels.add_rows(table.shape[1], *arrays, unit=16)
+            return torch.cat([d_gates[..., p] for p in self.input_parts], -1).view(table.shape)
+        gradient, at = torch.zeros_like(table), 0
+        for part in self.input_parts:
+            width = part.stop - part.start
+            arrays = d_gates.numpy(), part.start, self.rows.numpy(), gradient.numpy(), at
+            self.kernels.add_rows(width, *arrays, unit=16)
+            at += width
         return gradient
 
-    def forward(
-        self, table: Tensor, U: Tensor, b: Tensor, c: Tensor, *initial: Tensor
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """(outputs and, for an LSTM, the last c), and what the backward pass needs."""
-        T, B, H, k = self.T, self.B, self.H, self.kernels
-        states = self.from_start(initial[0])
-        x = (table.contiguous(), self.rows)
-        if isinstance(self.cell, RNNCell):
-            relu = self.cell.activation == "relu"
-            self.run(k.rnn_forward, *x, self.pack(U), b + c, relu, states, columns=H)
-            return (states[1:],), (states,)
-        if isinstance(self.cell, LSTMCell):
-            cells, saved = self.from_start(initial[1]), self.new(self.kept, B, 5 * H)
-            self.run(k.lstm_forward, *x, self.pack(U), b + c, states, cells, saved, columns=4 * H)
-            return (states[1:], cells[T].clone()), (states, cells, saved)
-        saved = self.new(self.kept, B, 4 * H)
-        if self.cell.reset == "before":
-            packed = self.pack(U[:, : 2 * H]), self.pack(U[:, 2 * H :])
-            self.run(k.gru_before_forward, *x, *packed, b + c, states, saved, columns=2 * H)
-        else:
-            both = c.clone()
-            both[: 2 * H] += b[: 2 * H]
-            weights = self.pack(U), both, b[2 * H :]
-            self.run(k.gru_after_forward, *x, *weights, states, saved, columns=3 * H)
-        return (states[1:],), (states, saved)
 
-    def backward(
-        self, U: Tensor, kept: tuple[Tensor, ...], d_outputs: Tensor, *d_last: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
-        """Gradients of the projected inputs (T, B, G·H), U, b, c and the initial carry."""
-        T, B, H, k = self.T, self.B, self.H, self.kernels
-        states = kept[0]
-        d_h = torch.zeros_like(states[0])
-        d_x = self.new(T, B, U.shape[1])
-        d_gates, initial = d_x, (d_h,)
-        before = states[:-1].reshape(T * B, H)
-        d_outputs = d_outputs.contiguous()
-        if isinstance(self.cell, RNNCell):
-            relu = self.cell.activation == "relu"
-            U_T = self.pack(U.t())
-            self.run(k.rnn_backward, d_outputs, states, U_T, relu, d_x, d_h, columns=H)
-        elif isinstance(self.cell, LSTMCell):
-            d_c = d_last[0].clone()
-            initial = (d_h, d_c)  # type: ignore[assignment]
-            U_T = self.pack(U.t())
-            self.run(k.lstm_backward, d_outputs, *kept[1:], U_T, d_x, d_h, d_c, columns=H)
-        elif self.cell.reset == "before":
-            packed = self.pack(U[:, : 2 * H].t()), self.pack(U[:, 2 * H :].t())
-            self.run(k.gru_before_backward, d_outputs, *kept, *packed, d_x, d_h, columns=H)
-            d_U, d_flat = torch.empty_like(U), d_x.view(T * B, -1)
-            torch.mm(before.t(), d_flat[:, : 2 * H], out=d_U[:, : 2 * H])
-            reset = kept[1].view(T * B, -1)[:, 3 * H :]
-            torch.mm(reset.t(), d_flat[:, 2 * H :], out=d_U[:, 2 * H :])
-            d_b = d_x.sum((0, 1))
-            return d_x, d_U, d_b, d_b, initial
-        else:
-            d_gates = torch.empty_like(d_x)
-            arguments = d_outputs, *kept, self.pack(U.t()), d_x, d_gates, d_h
-            self.run(k.gru_after_backward, *arguments, columns=H)
-        d_U = before.t() @ d_gates.view(T * B, -1)
-        d_b = d_x.sum((0, 1))
-        d_c_bias = d_b if d_gates is d_x else d_gates.sum((0, 1))
-        return d_x, d_U, d_b, d_c_bias, initial
+class _RNN(_Window):
+    cell: RNNCell
+
+    def forward(self, table: Tensor, U: Tensor, b: Tensor, c: Tensor, *initial: Tensor) -> Any:
+        self.states = self.from_start(initial[0])
+        relu = self.cell.activation == "relu"
+        arguments = table, self.rows, self.pack(U), b + c, relu, self.states
+        self.run(self.kernels.rnn_forward, *arguments, columns=self.H)
+        return (self.states[1:],)
+
+    def backward(self, U: Tensor, d_outputs: Tensor, *d_last: Tensor) -> Any:
+        d_gates, d_h = torch.empty_like(d_outputs), torch.zeros_like(self.states[0])
+        relu = self.cell.activation == "relu"
+        arguments = d_outputs, self.states, self.pack(U.t()), relu, d_gates, d_h
+        self.run(self.kernels.rnn_backward, *arguments, columns=self.H)
+        return d_gates, self.recurrent_gradient(self.states[:-1], d_gates), (d_h,)
 
 
-class _Unroll(autograd.Function):
-    """The unroll of a window as one node of the graph."""
+class _GRUAfter(_Window):
+    @property
+    def input_parts(self) -> list[slice]:
+        """r and z, then n: between them stands the gradient of the product that r scales."""
+        return [slice(0, 2 * self.H), slice(3 * self.H, 4 * self.H)]
 
-    @staticmethod
-    def forward(ctx: Any, window: _Window, table: Tensor, U: Tensor, *rest: Tensor) -> Any:
-        results, kept = window.forward(table, U, *rest)
-        ctx.window, ctx.kept = window, kept
-        ctx.save_for_backward(table, U)
-        return results
+    def forward(self, table: Tensor, U: Tensor, b: Tensor, c: Tensor, *initial: Tensor) -> Any:
+        self.states = self.from_start(initial[0])
+        self.saved = self.new(self.kept, self.B, 4 * self.H)
+        rz = slice(2 * self.H)
+        c = torch.cat([b[rz] + c[rz], c[rz.stop :]])
+        arguments = table, self.rows, self.pack(U), c, b[rz.stop :], self.states, self.saved
+        self.run(self.kernels.gru_after_forward, *arguments, columns=3 * self.H)
+        return (self.states[1:],)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *d_results: Tensor) -> Any:
-        table, U = ctx.saved_tensors
-        window: _Window = ctx.window
-        d_x, d_U, d_b, d_c, d_initial = window.backward(U, ctx.kept, *d_results)
-        return None, window.table_gradient(d_x, table), d_U, d_b, d_c, *d_initial
+    def backward(self, U: Tensor, d_outputs: Tensor, *d_last: Tensor) -> Any:
+        d_gates, d_h = torch.empty_like(self.saved), torch.zeros_like(self.states[0])
+        arguments = d_outputs, self.states, self.saved, self.pack(U.t()), d_gates, d_h
+        self.run(self.kernels.gru_after_backward, *arguments, columns=self.H)
+        d_U = self.recurrent_gradient(self.states[:-1], d_gates[..., : 3 * self.H])
+        return d_gates, d_U, (d_h,)
+
+
+class _GRUBefore(_Window):
+    def forward(self, table: Tensor, U: Tensor, b: Tensor, c: Tensor, *initial: Tensor) -> Any:
+        self.states = self.from_start(initial[0])
+        self.saved = self.new(self.kept, self.B, 4 * self.H)
+        packed = (self.pack(part) for part in self.split(U))
+        arguments = table, self.rows, *packed, b + c, self.states, self.saved
+        self.run(self.kernels.gru_before_forward, *arguments, columns=2 * self.H)
+        return (self.states[1:],)
+
+    def backward(self, U: Tensor, d_outputs: Tensor, *d_last: Tensor) -> Any:
+        d_gates = self.new(self.T, self.B, 3 * self.H)
+        d_h = torch.zeros_like(self.states[0])
+        packed = (self.pack(part.t()) for part in self.split(U))
+        arguments = d_outputs, self.states, self.saved, *packed, d_gates, d_h
+        self.run(self.kernels.gru_before_backward, *arguments, columns=self.H)
+        reset = self.saved[..., 3 * self.H :]
+        d_rz, d_n = self.split(d_gates)
+        d_U = [
+            self.recurrent_gradient(before, d)
+            for before, d in ((self.states[:-1], d_rz), (reset, d_n))
+        ]
+        return d_gates, torch.cat(d_U, -1), (d_h,)
+
+    def split(self, gates: Tensor) -> tuple[Tensor, Tensor]:
+        """The columns of r and z, and those of n."""
+        return gates[..., : 2 * self.H], gates[..., 2 * self.H :]
+
+
+class _LSTM(_Window):
+    def forward(self, table: Tensor, U: Tensor, b: Tensor, c: Tensor, *initial: Tensor) -> Any:
+        self.states, self.cells = (self.from_start(part) for part in initial)
+        self.saved = self.new(self.kept, self.B, 5 * self.H)
+        states = self.states, self.cells, self.saved
+        arguments = table, self.rows, self.pack(U), b + c, *states
+        self.run(self.kernels.lstm_forward, *arguments, columns=4 * self.H)
+        return self.states[1:], self.cells[-1].clone()
+
+    def backward(self, U: Tensor, d_outputs: Tensor, *d_last: Tensor) -> Any:
+        d_gates = self.new(self.T, self.B, 4 * self.H)
+        d_h, d_c = torch.zeros_like(self.states[0]), d_last[0].clone()
+        arguments = d_outputs, self.cells, self.saved, self.pack(U.t()), d_gates, d_h, d_c
+        self.run(self.kernels.lstm_backward, *arguments, columns=self.H)
+        return d_gates, self.recurrent_gradient(self.states[:-1], d_gates), (d_h, d_c)
+
+
+def _window(cell: Cell) -> type[_Window]:
+    if isinstance(cell, GRUCell):
+        return _GRUBefore if cell.reset == "before" else _GRUAfter
+    return _LSTM if isinstance(cell, LSTMCell) else _RNN

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from rondeau.network.backends.kernels import options
-from rondeau.network.backends.threads import shared
+from rondeau.network.backends.kernels import inlined
+from rondeau.network.backends.threads import CACHE, shared
 
 
-@njit(**options, inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def exp32(x: Any) -> Any:
     """e to the x for float32 x ≤ 0; 0 below −87."""
     x = max(x, np.float32(-87.0))
@@ -31,7 +31,7 @@ def exp32(x: Any) -> Any:
     return (r * r * p + r + np.float32(1)) * power.view(np.float32)
 
 
-@njit(nogil=True, error_model="numpy", fastmath=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", fastmath=True, cache=CACHE)
 def add_bias(row: Any, bias: Any) -> Any:
     """Add a bias to a row; the largest of the sums."""
     largest = row[0] + bias[0]
@@ -42,9 +42,7 @@ def add_bias(row: Any, bias: Any) -> Any:
     return largest
 
 
-@njit(  # type: ignore[untyped-decorator]
-    nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp", "reassoc"}, cache=True
-)
+@njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp", "reassoc"}, cache=CACHE)
 def exponentials(row: Any, top: Any) -> Any:
     """Replace a row (V) by e to the row less its top; their sum."""
     total = np.float32(0)
@@ -55,7 +53,7 @@ def exponentials(row: Any, top: Any) -> Any:
     return total
 
 
-@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, error_model="numpy", cache=CACHE)
 def cross_entropy_of_rows(
     first: int, last: int, logits: Any, bias: Any, targets: Any, losses: Any, scale: float
 ) -> None:

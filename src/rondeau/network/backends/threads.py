@@ -14,26 +14,45 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import njit, prange, set_num_threads
+from numba.core import config as numba_config
+from numba.np.ufunc.parallel import threading_layer
 
 TILE = 8
 """Rows that a matrix product takes at once: shares are multiples of it where there are enough."""
 
+_config: Any = numba_config
 _one_caller = threading.Lock()
+
+
+def _can_cache() -> bool:
+    """Whether numba finds a folder to keep compiled kernels in: no error where all are read-only."""
+
+    @njit
+    def probe() -> None:
+        pass
+
+    try:
+        probe.enable_caching()
+    except RuntimeError:
+        return False
+    return True
+
+
+CACHE = _can_cache()
 
 
 @functools.cache
 def _many_callers() -> bool:
     """Whether several threads may fork at once: yes with OpenMP, not with numba's own pool."""
-    numba.config.THREADING_LAYER_PRIORITY = ["omp", "workqueue", "tbb"]
+    _config.THREADING_LAYER_PRIORITY = ["omp", "workqueue", "tbb"]
     _wake(np.zeros(2))
-    return bool(numba.threading_layer() == "omp")
+    return bool(threading_layer() == "omp")
 
 
-@njit(parallel=True, nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(parallel=True, nogil=True, cache=CACHE)
 def _wake(array: Any) -> None:
     for i in prange(len(array)):
         array[i] += 1
@@ -45,13 +64,13 @@ def shared(kernel: Any) -> Callable[..., None]:
     The number of threads is torch's; a share is a multiple of `unit` where there is enough for all.
     """
 
-    @njit(parallel=True, nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
+    @njit(parallel=True, nogil=True, error_model="numpy", cache=CACHE)
     def fork(count: int, size: int, shares: int, arguments: Any) -> None:
         for i in prange(shares):
             kernel(i * size, min((i + 1) * size, count), *arguments)
 
     def run(count: int, *arguments: Any, unit: int = TILE) -> None:
-        threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+        threads = min(torch.get_num_threads(), _config.NUMBA_NUM_THREADS)
         size = -(-count // threads)
         if count >= unit * threads:
             size = -(-size // unit) * unit
@@ -60,7 +79,7 @@ def shared(kernel: Any) -> Callable[..., None]:
             kernel(0, count, *arguments)
             return
         with contextlib.nullcontext() if _many_callers() else _one_caller:
-            numba.set_num_threads(shares)
+            set_num_threads(shares)
             fork(count, size, shares, arguments)
 
     return run
