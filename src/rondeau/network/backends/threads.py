@@ -24,16 +24,14 @@ TILE = 8
 """Rows that a matrix product takes at once: shares are multiples of it where there are enough."""
 
 _config: Any = numba_config
+_layer: Any = threading_layer
 _one_caller = threading.Lock()
 
 
 def _can_cache() -> bool:
-    """Whether numba finds a folder to keep compiled kernels in: no error where all are read-only."""
+    """Whether numba finds a folder for compiled kernels: no error where all are read-only."""
 
-    @njit
-    def probe() -> None:
-        pass
-
+    probe: Any = njit(lambda: None)
     try:
         probe.enable_caching()
     except RuntimeError:
@@ -49,7 +47,7 @@ def _many_callers() -> bool:
     """Whether several threads may fork at once: yes with OpenMP, not with numba's own pool."""
     _config.THREADING_LAYER_PRIORITY = ["omp", "workqueue", "tbb"]
     _wake(np.zeros(2))
-    return bool(threading_layer() == "omp")
+    return bool(_layer() == "omp")
 
 
 @njit(parallel=True, nogil=True, cache=CACHE)
