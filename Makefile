@@ -1,5 +1,5 @@
 # Every word sets up what it needs in .venv, with plain pip.
-.PHONY: demo test check reproduce clean
+.PHONY: demo test check bench reproduce clean
 
 PYTHON ?= python3
 RUN := .venv/bin/
@@ -21,6 +21,9 @@ check: .venv/ready  ## style, types and the direction of imports
 	$(RUN)ruff format --check .
 	$(RUN)mypy
 	$(RUN)lint-imports --no-cache
+
+bench: .venv/ready  ## a training step beside its baselines and its floor
+	$(RUN)python benchmarks/step.py
 
 reproduce: .venv/ready  ## the notebook's experiments: make reproduce CORPUS=jaychou_lyrics.txt.zip
 	$(RUN)rondeau reproduce --corpus $(CORPUS) --out reproduction
