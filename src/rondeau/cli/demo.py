@@ -8,7 +8,7 @@ from pathlib import Path
 from rondeau.cli.train import report_training, run_training
 from rondeau.config import TrainConfig
 
-STEPS = 240
+STEPS = 300
 RUNS = Path("runs")
 
 
@@ -17,7 +17,7 @@ def demo() -> int:
     import rondeau
 
     out = next(p for n in itertools.count(1) if not (p := RUNS / f"demo-{n}").exists())
-    config = TrainConfig(steps=STEPS, embedding=128, dropout=0.4, dropout_input=0.2)
+    config = TrainConfig(steps=STEPS, dropout=0.6, lr=0.003)
     training = rondeau.train((), config, out=out)
     code = run_training(training, quiet=False)
     if code:
