@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import threading
+import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,16 +59,46 @@ def _wake(array: Any) -> None:
         array[i] += 1
 
 
+def copy_with(function: Any, name: str, names: dict[str, Any]) -> Any:
+    """A copy of a function under another name, with some of its global names replaced.
+
+    numba keeps compiled code by name and source line, and none of what a closure holds: kernels that
+    differ in what they call must differ in their names. The sources are part of the name, since
+    numba looks at the defining file alone.
+    """
+    copy = types.FunctionType(function.__code__, function.__globals__ | names, name)
+    copy.__module__, copy.__qualname__ = function.__module__, f"{name}_{_sources()}"
+    copy.__doc__ = function.__doc__
+    return copy
+
+
+@functools.cache
+def _sources() -> str:
+    """A short hash of this folder's sources."""
+    folder = Path(__file__).parent
+    return hashlib.sha256(
+        b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))
+    ).hexdigest()[:10]
+
+
+def _kernel(first: int, last: int, *arguments: Any) -> None:
+    """What `_fork` calls; replaced in its copies."""
+
+
+def _fork(count: int, size: int, shares: int, arguments: Any) -> None:
+    for i in prange(shares):
+        _kernel(i * size, min((i + 1) * size, count), *arguments)
+
+
 def shared(kernel: Any) -> Callable[..., None]:
     """A kernel(first, last, *arguments) as run(count, *arguments, unit=8), its range shared out.
 
     The number of threads is torch's; a share is a multiple of `unit` where there is enough for all.
     """
-
-    @njit(parallel=True, nogil=True, error_model="numpy", cache=CACHE)
-    def fork(count: int, size: int, shares: int, arguments: Any) -> None:
-        for i in prange(shares):
-            kernel(i * size, min((i + 1) * size, count), *arguments)
+    name = f"fork_{kernel.py_func.__name__}"
+    fork = njit(parallel=True, nogil=True, error_model="numpy", cache=CACHE)(
+        copy_with(_fork, name, {"_kernel": kernel})
+    )
 
     def run(count: int, *arguments: Any, unit: int = TILE) -> None:
         threads = min(torch.get_num_threads(), _config.NUMBA_NUM_THREADS)
