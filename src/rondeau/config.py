@@ -110,7 +110,7 @@ class ModelConfig(Settings):
     """Size of the input embedding; without it a character selects a row of weights (one-hot)."""
     tie_weights: bool = False
     """Use the embedding table as the output weights too (needs --embedding)."""
-    dropout: float = 0.2
+    dropout: float = 0.0
     """Share of units dropped between layers and on the output, one mask a window."""
     dropout_input: float = 0.0
     """Share of the embedding's units dropped, one mask a window (needs --embedding)."""
@@ -158,6 +158,8 @@ class TextConfig(Settings):
 class TrainConfig(TextConfig, ModelConfig):
     """All settings of a training. What is None is chosen by the size of the text and said."""
 
+    dropout: float = 0.2
+    """Share of units dropped between layers and on the output, one mask a window."""
     batch: int = 32
     """Number of parallel streams B."""
     seq_len: int = 64

@@ -1,5 +1,8 @@
 """Every backend against `reference`: outputs, last carry, and every gradient, at awkward shapes."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -7,6 +10,7 @@ import torch
 
 from rondeau.errors import OptionError, UnsupportedError
 from rondeau.network.backends import choose, unroll
+from rondeau.network.backends.kernels import KERNELS
 from rondeau.network.cells import GRUCell, LSTMCell, RNNCell
 
 CELLS = {
@@ -149,3 +153,54 @@ def test_an_unknown_backend_is_refused_by_name():
     cell = RNNCell(2, 2)
     with pytest.raises(OptionError, match="--backend abacus"):
         unroll(cell, torch.randn(1, 1, 2), cell.initial_carry(1), backend="abacus")
+
+
+@pytest.mark.parametrize("ids", [[[0, 5]], [[-1, 0]]])
+def test_an_id_outside_the_table_is_refused_before_a_kernel_sees_it(ids):
+    cell = GRUCell(5, 4)
+    with pytest.raises(IndexError, match="table of 5"):
+        unroll(cell, torch.tensor(ids), cell.initial_carry(2), backend="numba")
+
+
+def test_a_cell_of_ones_own_is_unrolled_by_its_own_methods():
+    class Frozen(GRUCell):
+        def update(self, gates, carry):
+            return carry
+
+    cell = Frozen(5, 4)
+    carry = GRUCell(5, 4).carry_type(torch.randn(2, 4))
+    outputs, _ = unroll(cell, torch.tensor([[0, 1]]), carry)
+    assert torch.equal(outputs[0], carry.h)
+
+
+def test_compiled_kernels_are_found_again_by_the_next_process(tmp_path):
+    code = (
+        "import torch; from rondeau.network.cells import GRUCell; "
+        "from rondeau.network.backends import numba; "
+        "cell = GRUCell(3, 4); "
+        "numba.unroll(cell, torch.tensor([[0]]), cell.initial_carry(1))"
+    )
+
+    def compiled():
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+        subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+        return sorted(tmp_path.rglob("*.nbc"))
+
+    first = compiled()
+    assert first
+    assert compiled() == first
+
+
+def test_a_kernel_is_compiled_for_one_type_of_arguments():
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        for dtype in TOLERANCE:
+            for make in CELLS.values():
+                for inputs in (torch.randint(5, (3, 16)), torch.randn(3, 16, 5, dtype=dtype)):
+                    cell = make(5, 60).to(dtype)
+                    everything(cell, inputs, cell.initial_carry(16), "numba")
+                    everything(cell, inputs.transpose(0, 1)[:, :3], cell.initial_carry(3), "numba")
+    for kernels in KERNELS.values():
+        for run in vars(kernels).values():
+            assert len(run.kernel.signatures) <= 1, run.kernel
+            assert len(run.fork.signatures) <= 1, run.fork

@@ -73,7 +73,7 @@ def test_the_report_shows_published_figures_and_explains_itself(text, tmp_path):
     assert set(stored[0]["epochs"]["4"]) == {
         "perplexity", "seconds_per_epoch", "held_out_perplexity", "continuations",
     }  # fmt: skip
-    assert "leaked_perplexity" in stored[1]["epochs"]["4"]
+    assert "leaked_loss" in stored[1]["epochs"]["4"]
     assert (tmp_path / "reproduction.png").read_bytes().startswith(b"\x89PNG")
     assert "published" not in (tmp_path / "reproduction.md").read_text().split("\n")[9]
 

@@ -6,6 +6,7 @@ A setting comes from its flag, else the environment (RONDEAU_HIDDEN=512), else t
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tomllib
@@ -54,6 +55,9 @@ def launch(
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0, 2 for a user's mistake, 1 for another failure."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app.meta(arguments, exit_on_error=False, print_error=False)
         sys.stdout.flush()

@@ -50,6 +50,9 @@ def reproduce(
     set_threads(threads)
     names = notebook.select([name.strip() for name in experiments.split(",") if name.strip()])
     text = notebook.read_notebook_text(corpus)
+    command = f"rondeau reproduce --corpus {Path(corpus).name} --epochs {epochs} --seed {seed}"
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
     reports: list[notebook.Report] = []
     for name in names:
         for item in notebook.run_experiment(name, text, epochs=epochs, seed=seed):
@@ -58,9 +61,8 @@ def reproduce(
             reports.append(item)
             if not quiet:
                 show(item)
-    if out is not None:
-        command = f"rondeau reproduce --corpus {Path(corpus).name} --epochs {epochs} --seed {seed}"
-        notebook_report.write_reproduction(out, text, reports, command)
+        if out is not None:
+            notebook_report.write_reproduction(out, text, reports, command)
     if json:
         print_json(notebook.as_json(reports))
         return

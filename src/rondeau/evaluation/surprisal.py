@@ -88,4 +88,4 @@ def _nats(model: Model, features: Tensor, targets: Tensor) -> Nats:
         F.cross_entropy(model.output(rows[i : i + step]), wanted[i : i + step], reduction="none")
         for i in range(0, len(rows), step)
     ]
-    return torch.cat(parts).view(targets.shape).double().cpu().numpy()
+    return torch.cat(parts).view(targets.shape).cpu().double().numpy()

@@ -53,6 +53,8 @@ def generate_pieces(
     """
     if length < 1:
         raise OptionError(f"--length {length}: must be at least 1")
+    if seed < 0:
+        raise OptionError(f"--seed {seed}: must not be negative")
     if num_samples < 1:
         raise OptionError(f"--num-samples {num_samples}: must be at least 1")
     if stop == "":
@@ -92,7 +94,7 @@ def _pieces(
     texts = [""] * num_samples
     running = list(range(num_samples))
     for count in range(1, length + 1):
-        rows = logits[0].double().cpu().numpy()
+        rows = logits[0].cpu().double().numpy()
         chosen: list[int] = []
         keep: list[int] = []
         for row, sample in enumerate(running):

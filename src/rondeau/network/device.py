@@ -27,6 +27,9 @@ def pick_device(name: Device) -> torch.device:
     return torch.device(name)
 
 
+MOST_THREADS = 1024
+
+
 @functools.cache
 def keep_freed_memory() -> None:
     """Tell glibc to keep what a step frees for the next one, instead of giving it back.
@@ -46,7 +49,10 @@ def set_threads(count: int | None) -> int:
 
     Also has the process keep freed memory: whoever sets threads is about to train or generate.
     """
-    count = count or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
+    if count is not None and not 1 <= count <= MOST_THREADS:
+        raise OptionError(f"--threads {count}: must be from 1 to {MOST_THREADS}")
+    if count is None and hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
     torch.set_num_threads(count or os.cpu_count() or 1)
     keep_freed_memory()
     return torch.get_num_threads()

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, autograd
 from torch.autograd.function import once_differentiable
 
+from rondeau.network.backends.numba import check_ids
+
 BLOCK = 2**21
 """Most logits at once (8 MiB in float32)."""
 
@@ -37,6 +39,7 @@ class _LinearCrossEntropy(autograd.Function):
         from rondeau.network.backends.softmax import cross_entropy
 
         N, V = features.shape[0], weight.shape[0]
+        check_ids(targets, V)
         features, bias = features.contiguous(), bias.detach()
         losses = features.new_empty(N)
         d_features, d_weight, d_bias = (torch.empty_like(p) for p in (features, weight, bias))
@@ -61,7 +64,7 @@ class _LinearCrossEntropy(autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_loss: Tensor) -> Any:
+        gradients = ctx.gradients
         if d_loss.item() != 1.0:
-            for gradient in ctx.gradients:
-                gradient *= d_loss
-        return *ctx.gradients, None
+            gradients = [gradient * d_loss for gradient in gradients]
+        return *gradients, None

@@ -55,7 +55,7 @@ def save_checkpoint(
         }
     )
     folder.change(
-        {INDEX: to_json(index)} | others,
+        others | {INDEX: to_json(index)},  # an index names a best whose weights are in place
         remove=[checkpoint_name(step) for step in known if checkpoint_name(step) not in kept],
     )
 

@@ -205,7 +205,7 @@ def run_experiment(
             optimizer.step()
             losses.append(float(loss.detach()))
         seconds.append(time.perf_counter() - start)
-        curve.append(math.exp(sum(losses) / len(losses)))
+        curve.append(math.exp(min(sum(losses) / len(losses), 700)))
         yield curve[-1]
         if epoch in reported:
             yield Report(
@@ -297,7 +297,11 @@ def as_json(reports: Sequence[Report]) -> list[dict[str, Any]]:
         entry["epochs"][str(report.epoch)] = {
             "perplexity": report.perplexity,
             "seconds_per_epoch": report.seconds_per_epoch,
-            "leaked_perplexity" if report.leaks else "held_out_perplexity": report.held_out,
+            **(
+                {"leaked_loss": math.log(report.held_out)}
+                if report.leaks
+                else {"held_out_perplexity": report.held_out}
+            ),
             "continuations": report.continuations,
         }
     return list(entries.values())

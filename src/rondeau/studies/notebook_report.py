@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,8 +39,9 @@ def table(reports: Sequence[Report]) -> tuple[list[str], list[list[str]]]:
         experiment = EXPERIMENTS[name]
         seconds = sum(r.seconds_per_epoch for r in group) / len(group)
         last = group[-1]
-        digits = 0 if last.held_out >= 1000 else 2
-        held_out = f"{last.held_out:,.{digits}f}{' (leak)' if last.leaks else ''}"
+        held_out = f"{last.held_out:,.{0 if last.held_out >= 1000 else 2}f}"
+        if last.leaks:
+            held_out = f"leaked loss {math.log(last.held_out):.3f} nats"
         rows.append(
             [experiment.title, *(figure(r.perplexity) for r in group), f"{seconds:.2f}", held_out]
         )

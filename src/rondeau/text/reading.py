@@ -10,6 +10,7 @@ import codecs
 import gzip
 import io
 import json
+import lzma
 import re
 import sys
 import unicodedata
@@ -77,7 +78,7 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> str:
     """
     if encoding is not None:
         try:
-            return codecs.decode(data, encoding).removeprefix("\ufeff")
+            return data.decode(encoding).removeprefix("\ufeff")
         except LookupError:
             raise CorpusError(f"--encoding {encoding}: unknown; try utf-8 or gb18030") from None
         except (UnicodeError, ValueError) as error:
@@ -136,7 +137,7 @@ def _texts(sources: Iterable[str | Path], encoding: str | None) -> Iterator[tupl
                 yield from _file_texts(path, encoding)
             else:
                 raise CorpusError(f"{path}: no such file or folder")
-        except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, lzma.LZMAError) as error:
             raise CorpusError(f"{path}: cannot be read: {error}") from None
 
 
@@ -151,7 +152,8 @@ def _file_texts(path: Path, encoding: str | None) -> Iterator[tuple[str, str, bo
     if path.name.endswith(".zip"):
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
-                if not member.is_dir():
+                hidden = any(part.startswith((".", "__")) for part in Path(member.filename).parts)
+                if not member.is_dir() and member.file_size and not hidden:
                     name = f"{path}:{member.filename}"
                     yield name, decode(_read_member(archive, member, name), name, encoding), False
         return
@@ -172,14 +174,20 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -
         raise CorpusError(f"{name}: cannot be read: {error}") from None
 
 
+def repair(text: str) -> str:
+    """Lone surrogates, which no file can hold, as U+FFFD."""
+    return text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text
+
+
 def _jsonl_texts(path: Path, text: str) -> Iterator[tuple[str, str, bool]]:
     for number, line in enumerate(io.StringIO(text), 1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CorpusError(f"{path}, line {number}: is not JSON ({error})") from None
         if not isinstance(record, dict) or not isinstance(record.get("text"), str):
             raise CorpusError(f'{path}, line {number}: has no "text" field with a text')
-        yield f"{path}, line {number}", record["text"], True
+        if record["text"].strip():
+            yield f"{path}, line {number}", repair(record["text"]), True

@@ -17,7 +17,7 @@ PIECE = 1_000
 
 
 def sample_documents(documents: Sequence[str], *, pieces: bool) -> tuple[list[str], bool]:
-    """The first documents up to 20,000 characters, and whether that is all of them, uncut.
+    """The first 20,000 characters, and whether that is all of the documents, uncut.
 
     pieces: cut long texts into pieces of 1,000 characters, since one text is read step by step.
     """
@@ -31,7 +31,7 @@ def sample_documents(documents: Sequence[str], *, pieces: bool) -> tuple[list[st
         return list(documents), True
     chosen, left = [], SAMPLED_CHARACTERS
     for document in documents:
-        chosen.append(document)
+        chosen.append(document[:left])
         left -= len(document)
         if left <= 0:
             break

@@ -6,6 +6,7 @@ is a function of the saved state and its number, so that a resumed training repe
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,16 +16,17 @@ from typing import Any
 import torch
 
 from rondeau.config import ModelConfig, TextConfig, TrainConfig
-from rondeau.errors import RunError, TrainingError
+from rondeau.errors import OptionError, RunError, TrainingError
 from rondeau.evaluation.perplexity import Evaluation
 from rondeau.generation.streams import generate_pieces
 from rondeau.language_model import LanguageModel
+from rondeau.network.backends import library
 from rondeau.network.cells import detach
 from rondeau.network.device import pick_device, set_threads
 from rondeau.network.model import Model
-from rondeau.network.stack import StackCarry
+from rondeau.network.stack import StackCarry, make_cell
 from rondeau.run.checkpoints import Checkpoint, latest_checkpoint, save_checkpoint
-from rondeau.run.folder import RunFolder
+from rondeau.run.folder import RunFolder, to_json
 from rondeau.run.weights import load_weights, weights_to_bytes
 from rondeau.text.batches import fit_windows, join_documents
 from rondeau.text.corpus import Corpus, load_corpus
@@ -56,6 +58,8 @@ def train(
     sources = [corpus] if isinstance(corpus, (str, Path)) else list(corpus)
     loaded = load_corpus(sources, TextConfig.of(config))
     device = pick_device(config.device)
+    if config.backend == "library":
+        library.refuse_unserved(make_cell(replace(config, hidden=1), 1))
     folder = RunFolder.create(out if out is not None else records.free_folder(sources))
     return Training(config, loaded, folder, device=device)
 
@@ -110,7 +114,12 @@ class Training:
         )
         self.notes = (*corpus.notes, *([note] if note else []))
         torch.manual_seed(config.seed)
-        self.model = Model(ModelConfig.of(config), len(self.tokenizer)).to(device)
+        try:
+            self.model = Model(ModelConfig.of(config), len(self.tokenizer)).to(device)
+        except (RuntimeError, MemoryError) as error:
+            raise OptionError(
+                f"--hidden {config.hidden}: no memory for such a model; make it smaller"
+            ) from error
         self.model.backend = config.backend
         self.generator = torch.Generator(device)
         self.carry: StackCarry = self.model.initial_carry(self.windows.batch)
@@ -283,6 +292,11 @@ class Training:
         whole = self.corpus.whole_documents
         evaluation = look(self.model, self.tokenizer, self.corpus.validation, whole=whole)
         best = self.best is None or evaluation.nats < self.best
+        if not math.isfinite(evaluation.nats):
+            raise TrainingError(
+                f"step {self.step}: the held-out loss is not finite; try a smaller --lr; "
+                f"{records.what_is_saved(self.folder)}"
+            )
         if best:
             self.best, self.best_step, self.looks_since_best = evaluation.nats, self.step, 0
         else:
@@ -314,7 +328,7 @@ class Training:
         state: dict[str, Any] = {
             "optimizer": self.optimizer.state_dict(),
             "carry": tuple(
-                tuple(tuple(part.cpu() for part in state) for state in layer)
+                tuple(tuple(part.cpu().clone() for part in state) for state in layer)
                 for layer in self.carry
             ),
             "best": self.best,
@@ -327,7 +341,8 @@ class Training:
             self.folder,
             Checkpoint(self.step, weights, state),
             best=self.best_step,
-            others={"model.safetensors": weights} if improved else {},
+            others=({"model.safetensors": weights} if improved else {})
+            | {"results.json": to_json(records.results(self, self.numbers))},
         )
 
     def _final_numbers(self, model: LanguageModel) -> list[Evaluation]:

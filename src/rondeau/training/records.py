@@ -114,7 +114,7 @@ def environment(training: Training) -> dict[str, Any]:
 def append_event(folder: RunFolder, event: Event) -> None:
     """Add a line to metrics.jsonl."""
     with (folder.path / METRICS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(event.as_dict(), ensure_ascii=False) + "\n")
+        file.write(json.dumps(event.as_dict()) + "\n")
 
 
 def cut_events(folder: RunFolder, step: int) -> None:
@@ -174,6 +174,11 @@ def model_card(training: Training, numbers: Sequence[Evaluation]) -> str:
         rows.append(
             f"| {number.split} | {number.targets:,} | {cost} | {number.unknown_share:.2%} |"
         )
+    chosen = "It is the last of its training: nothing was held out to choose by."
+    if corpus.validation:
+        chosen = "It was chosen by its validation loss."
+    if corpus.test:
+        chosen += " The test split was read once."
     use = (
         f"```\nrondeau generate {training.folder.path.name} --length 100\n```\n"
         if model.causal
@@ -188,7 +193,7 @@ def model_card(training: Training, numbers: Sequence[Evaluation]) -> str:
         f"seed {config.seed}).\n\n"
         "| split | targets | perplexity | bits per character | bits per byte | unknown |\n"
         "|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
-        "The model was chosen by its validation loss; the test split was read once.\n\n"
+        f"{chosen}\n\n"
         f"## Use\n\n{use}"
     )
 

@@ -16,8 +16,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
-
-from rondeau.network.backends.threads import CACHE
+from torch import Tensor
 
 VECTOR_BYTES = 64 if binding.get_host_cpu_features().get("avx512f") else 32
 VECTORS = 3
@@ -37,24 +36,17 @@ def padded_width(columns: int, dtype: np.dtype[Any]) -> int:
     return -(-columns // width) * width
 
 
-def pack(weights: Array) -> Array:
+def pack(weights: Tensor) -> Array:
     """Weights (K, N) -> panels (N / width, K, width), the last one padded with zeros."""
     K, N = weights.shape
-    width = panel_width(weights.dtype)
-    panels = np.empty((padded_width(N, weights.dtype) // width, K, width), weights.dtype)
-    _fill(weights, panels)
-    return panels
-
-
-@njit(nogil=True, cache=CACHE)
-def _fill(weights: Array, panels: Array) -> None:
-    K, N = weights.shape
-    count, _, width = panels.shape
-    for panel in range(count):
-        start = panel * width
-        for k in range(K):
-            for j in range(width):
-                panels[panel, k, j] = weights[k, start + j] if start + j < N else 0
+    width = panel_width(np.dtype(str(weights.dtype).removeprefix("torch.")))
+    panels = weights.new_empty(-(-N // width), K, width)
+    whole = N // width
+    panels[:whole].copy_(weights[:, : whole * width].reshape(K, whole, width).transpose(0, 1))
+    if whole < len(panels):
+        panels[whole] = 0
+        panels[whole, :, : N - whole * width] = weights[:, whole * width :]
+    return panels.numpy()
 
 
 def _make_tile(rows: int, bits: int) -> Any:

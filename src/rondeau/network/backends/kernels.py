@@ -88,6 +88,7 @@ def rnn_forward(
     states: Array,
     product: Array,
 ) -> None:
+    """h' = φ(x + h U + c), φ = tanh or relu."""
     T, H = rows.shape[0], states.shape[2]
     for t in range(T):
         multiply(states[t], U, product, first, last)
@@ -112,6 +113,7 @@ def rnn_backward(
     d_h: Array,
     product: Array,
 ) -> None:
+    """Through the same: d_gates is the gradient of the sum inside φ."""
     T, H = d_outputs.shape[0], d_outputs.shape[2]
     for t in range(T - 1, -1, -1):
         for b in range(first, last):
@@ -140,6 +142,7 @@ def gru_after_forward(
     saved: Array,
     product: Array,
 ) -> None:
+    """Keeps r, z, n and the product that r scales."""
     T, H = rows.shape[0], states.shape[2]
     kept = saved.shape[0] - 1
     c_r, c_z, c_n = c[:H], c[H : 2 * H], c[2 * H :]
@@ -173,6 +176,7 @@ def gru_after_backward(
     d_h: Array,
     product: Array,
 ) -> None:
+    """d_gates: of r, of z, of the scaled product, and of n."""
     T, H = d_outputs.shape[0], d_outputs.shape[2]
     for t in range(T - 1, -1, -1):
         before = states[t]
@@ -210,6 +214,7 @@ def gru_before_forward(
     saved: Array,
     product: Array,
 ) -> None:
+    """Keeps r, z, n and r ⊙ h."""
     T, H = rows.shape[0], states.shape[2]
     kept = saved.shape[0] - 1
     c_r, c_z, c_n = c[:H], c[H : 2 * H], c[2 * H :]
@@ -250,6 +255,7 @@ def gru_before_backward(
     d_h: Array,
     product: Array,
 ) -> None:
+    """d_gates (here d_x): of r, of z, of n."""
     T, H = d_outputs.shape[0], d_outputs.shape[2]
     for t in range(T - 1, -1, -1):
         before = states[t]
@@ -291,6 +297,7 @@ def lstm_forward(
     saved: Array,
     product: Array,
 ) -> None:
+    """Keeps i, f, g, o and tanh of the new c."""
     T, H = rows.shape[0], states.shape[2]
     kept = saved.shape[0] - 1
     b_i, b_f, b_g, b_o = bias[:H], bias[H : 2 * H], bias[2 * H : 3 * H], bias[3 * H :]
@@ -331,6 +338,7 @@ def lstm_backward(
     d_c: Array,
     product: Array,
 ) -> None:
+    """d_gates (here d_x): of i, f, g and o."""
     T, H = d_outputs.shape[0], d_outputs.shape[2]
     for t in range(T - 1, -1, -1):
         before = cells[t]

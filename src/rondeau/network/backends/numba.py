@@ -21,7 +21,7 @@ from rondeau.network.cells import Cell, GRUCell, LSTMCell, RNNCell
 def serves(cell: Cell) -> bool:
     """Whether the kernels compute this cell: on the CPU, in float32 or float64."""
     weight = cell.weight_h
-    known = isinstance(cell, (RNNCell, GRUCell, LSTMCell))
+    known = type(cell) in (RNNCell, GRUCell, LSTMCell)
     return known and weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.float64)
 
 
@@ -35,6 +35,7 @@ def unroll(cell: Cell, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
     tokens = not inputs.is_floating_point()
     table: Tensor
     if tokens:
+        check_ids(inputs, cell.input_size)
         table, rows = cell.weight_x, inputs.contiguous()
     else:
         table = inputs.flatten(0, 1) @ cell.weight_x
@@ -43,6 +44,12 @@ def unroll(cell: Cell, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
     window = _window(cell)(cell, rows, tokens=tokens)
     outputs, *last = _Unroll.apply(window, table, cell.weight_h, cell.bias_x, bias_h, *carry)  # type: ignore[no-untyped-call]
     return outputs, cell.carry_type(outputs[-1], *last)
+
+
+def check_ids(ids: Tensor, count: int) -> None:
+    """Raise IndexError, as torch does, for an id outside 0 ≤ id < count: kernels don't look."""
+    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < count:
+        raise IndexError(f"ids from {int(ids.min())} to {int(ids.max())} for a table of {count}")
 
 
 class _Unroll(autograd.Function):
@@ -106,7 +113,7 @@ class _Window:
 
     def pack(self, weights: Tensor) -> Any:
         """Weights as panels for the steps' products."""
-        return self.gemm.pack(weights.detach().numpy())
+        return self.gemm.pack(weights.detach())
 
     def run(self, kernel: Any, *arguments: Any, columns: int) -> None:
         """Run a kernel with a buffer for products of so many columns, the batch shared out."""

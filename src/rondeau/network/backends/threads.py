@@ -62,9 +62,10 @@ def _wake(array: Any) -> None:
 def copy_with(function: Any, name: str, names: dict[str, Any]) -> Any:
     """A copy of a function under another name, with some of its global names replaced.
 
-    numba keeps compiled code by name and source line, and none of what a closure holds: kernels that
+    numba keeps compiled code by name and source line, and finds no closure again: kernels that
     differ in what they call must differ in their names. The sources are part of the name, since
-    numba looks at the defining file alone.
+    numba looks at the defining file alone. And each copy must be called with arguments of one type
+    only: two processes that compile two of them at once can give one the other's code.
     """
     copy = types.FunctionType(function.__code__, function.__globals__ | names, name)
     copy.__module__, copy.__qualname__ = function.__module__, f"{name}_{_sources()}"
@@ -113,4 +114,5 @@ def shared(kernel: Any) -> Callable[..., None]:
             set_num_threads(shares)
             fork(count, size, shares, arguments)
 
+    run.kernel, run.fork = kernel, fork  # type: ignore[attr-defined]
     return run
