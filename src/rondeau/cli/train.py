@@ -89,8 +89,8 @@ def run_training(training: Training, *, quiet: bool) -> int:
 def report_training(model: LanguageModel, training: Training) -> None:
     """The final numbers of a training on standard output."""
     best = training.best_step or training.step
-    why = ", the best on validation" if training.best_step else ""
-    print(f"The model after step {best}{why}, is in {training.folder.path}:")
+    why = ", the best on validation," if training.best_step else ""
+    print(f"The model after step {best}{why} is in {training.folder.path}:")
     print_evaluations(training.numbers)
 
 

@@ -16,8 +16,10 @@ SAMPLED_CHARACTERS = 20_000
 PIECE = 1_000
 
 
-def sample_documents(documents: Sequence[str], *, pieces: bool) -> tuple[list[str], bool]:
-    """The first 20,000 characters, and whether that is all of the documents, uncut.
+def sample_documents(
+    documents: Sequence[str], *, pieces: bool, most: int = SAMPLED_CHARACTERS
+) -> tuple[list[str], bool]:
+    """The first `most` characters, and whether that is all of the documents, uncut.
 
     pieces: cut long texts into pieces of 1,000 characters, since one text is read step by step.
     """
@@ -25,11 +27,11 @@ def sample_documents(documents: Sequence[str], *, pieces: bool) -> tuple[list[st
     if pieces and total > PIECE:
         documents = [d[at : at + PIECE] for d in documents for at in range(0, len(d), PIECE)]
         # Evenly spaced, so that they stand for the whole text.
-        documents = documents[:: max(1, -(-total // SAMPLED_CHARACTERS))]
+        documents = documents[:: max(1, -(-total // most))]
         return list(documents), False
-    if total <= SAMPLED_CHARACTERS:
+    if total <= most:
         return list(documents), True
-    chosen, left = [], SAMPLED_CHARACTERS
+    chosen, left = [], most
     for document in documents:
         chosen.append(document[:left])
         left -= len(document)
