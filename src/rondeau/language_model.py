@@ -22,8 +22,9 @@ from rondeau.generation.streams import FinishReason, Piece, generate_pieces
 from rondeau.network.device import pick_device
 from rondeau.network.model import Model
 from rondeau.run.folder import RunFolder
+from rondeau.run.origin import read_corpus
 from rondeau.run.weights import load_model
-from rondeau.text.corpus import SPLIT_NAMES, Corpus, SplitName, load_corpus, one_text
+from rondeau.text.corpus import SPLIT_NAMES, Corpus, SplitName, one_text
 from rondeau.text.reading import normalise, read_documents
 from rondeau.text.tokenizer import CharTokenizer
 
@@ -164,14 +165,7 @@ class LanguageModel:
 
     def corpus(self) -> Corpus:
         """The corpus of the run, read again; RunError if it isn't the same any more."""
-        origin = self.run.read_json("private/corpus.json")
-        corpus = load_corpus(origin["sources"], self.text_config)
-        if corpus.fingerprint != origin["fingerprint"]:
-            raise RunError(
-                f"{', '.join(origin['sources']) or 'the embedded songs'}: no longer the text that "
-                f"{self.run.path} was trained on; restore it, or evaluate a file by name"
-            )
-        return corpus
+        return read_corpus(self.run, self.text_config)
 
     def unknown(self, text: str) -> list[str]:
         """The distinct characters of a text that the model doesn't know."""

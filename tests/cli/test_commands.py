@@ -1,5 +1,6 @@
 """The commands as a user types them: what they print, where, and with which exit code."""
 
+import io
 import json
 import os
 import re
@@ -214,7 +215,7 @@ def bad_inputs(tmp_path, run, backwards_run):
         (["train", good, "--out", tmp_path / "full"], "already exists"),
         (["train", "--resume", tmp_path / "full"], "is not a run folder"),
         (["train", "--resume", run, "--hidden", "9"], "its own settings"),
-        (["train", good, "--resume", run], "another vocabulary"),
+        (["train", good, "--resume", run], "no longer the text"),
         (["generate", tmp_path / "full"], "is not a run folder"),
         (["generate", damaged], "model.safetensors: is damaged"),
         (["generate", backwards_run], "bidirectional"),
@@ -295,3 +296,16 @@ def test_a_closed_pipe_is_no_error(run):
         capture_output=True, check=False, env=os.environ,
     )  # fmt: skip
     assert result.stderr == b""
+
+
+def test_a_text_from_standard_input_is_kept_and_found_again(rondeau, rhymes, tmp_path, monkeypatch):
+    class Stdin:
+        buffer = io.BytesIO(rhymes.read_text(encoding="utf-8").encode("utf-16"))
+
+    monkeypatch.setattr("sys.stdin", Stdin)
+    arguments = ["--documents", "blank-line", "--encoding", "utf-16", "--out", tmp_path / "run"]
+    assert rondeau("train", "-", *arguments, *SMALL, "--quiet")[0] == 0
+    (tmp_path / "run").rename(tmp_path / "moved")
+    code, stdout, _ = rondeau("evaluate", tmp_path / "moved", "--json")
+    assert code == 0
+    assert len(json.loads(stdout)["splits"]) == 3

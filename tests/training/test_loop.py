@@ -146,7 +146,7 @@ def test_a_resumed_run_refuses_another_text(tmp_path, rhymes):
     rondeau.train(rhymes, config(steps=10), out=tmp_path / "run").finish()
     other = tmp_path / "other.txt"
     other.write_text("\n\n".join(document + "虎" for document in RHYMES), encoding="utf-8")
-    with pytest.raises(RunError, match="another vocabulary"):
+    with pytest.raises(RunError, match=r"other\.txt: no longer the text"):
         rondeau.resume(tmp_path / "run", [other])
 
 

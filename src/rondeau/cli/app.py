@@ -50,6 +50,8 @@ def launch(
         except (OSError, ValueError) as error:
             raise OptionError(f"--config {config}: cannot be read as TOML: {error}") from None
         app.config += (Toml(config, use_commands_as_keys=False, must_exist=True),)
+    # A lone hyphen, standard input, would be taken for an option; as a path it is the same source.
+    tokens = tuple("./-" if token == "-" else token for token in tokens)
     app(tokens, exit_on_error=False, print_error=False)
 
 

@@ -53,6 +53,7 @@ def generate(
         Processor threads (default: all that this process may use).
     """
     model = load(run, device, threads)
+    drawn = seed is None
     seed = secrets.randbelow(2**32) if seed is None else seed
     unknown = model.unknown(prefix)
     if unknown:
@@ -60,6 +61,8 @@ def generate(
     pieces = model.stream(
         prefix, length=length, decoding=decoding, seed=seed, num_samples=num_samples, stop=stop
     )
+    if drawn and not decoding.greedy:
+        note(f"--seed {seed} gives this text again")
     if num_samples == 1 and not json:
         print(prefix, end="", flush=True)
         for piece in pieces:

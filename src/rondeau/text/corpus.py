@@ -76,7 +76,7 @@ def load_corpus(sources: Sequence[str | Path], config: TextConfig) -> Corpus:
     if sources:
         documents = read_documents(sources, config)
         notes: tuple[str, ...] = ()
-        names = tuple(str(source) for source in sources)
+        names = tuple(str(Path(source)) for source in sources)
     else:
         documents = read_songs(config)
         notes = (

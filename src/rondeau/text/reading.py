@@ -122,7 +122,7 @@ def _looks_like_text(text: str) -> bool:
 def _texts(sources: Iterable[str | Path], encoding: str | None) -> Iterator[tuple[str, str, bool]]:
     """(name, text, whether it is one document by its format) of every file in the sources."""
     for source in sources:
-        if str(source) == "-":
+        if str(Path(source)) == "-":
             yield (
                 "standard input",
                 decode(sys.stdin.buffer.read(), "standard input", encoding),

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from rondeau.config import ModelConfig, TextConfig, TrainConfig
-from rondeau.errors import OptionError, RunError, TrainingError
+from rondeau.errors import OptionError, TrainingError
 from rondeau.evaluation.perplexity import Evaluation
 from rondeau.generation.streams import generate_pieces
 from rondeau.language_model import LanguageModel
@@ -27,6 +27,7 @@ from rondeau.network.model import Model
 from rondeau.network.stack import StackCarry, make_cell
 from rondeau.run.checkpoints import Checkpoint, latest_checkpoint, save_checkpoint
 from rondeau.run.folder import RunFolder, to_json
+from rondeau.run.origin import read_corpus
 from rondeau.run.weights import load_weights, weights_to_bytes
 from rondeau.text.batches import fit_windows, join_documents
 from rondeau.text.corpus import Corpus, load_corpus
@@ -75,13 +76,7 @@ def resume(run: str | Path, corpus: Sequence[str | Path] = ()) -> Training:
     folder = RunFolder.open(run)
     config = records.read_train_config(folder)
     checkpoint = latest_checkpoint(folder)
-    origin = folder.read_json("private/corpus.json")
-    loaded = load_corpus(list(corpus) or origin["sources"], TextConfig.of(config))
-    if loaded.fingerprint != origin["fingerprint"]:
-        stored = folder.read("tokenizer.json").decode("utf-8")
-        other = CharTokenizer.train(loaded.train).to_json() != stored
-        what = "another vocabulary" if other else "another text or split"
-        raise RunError(f"--resume {run}: the corpus has {what} than the one it was trained on")
+    loaded = read_corpus(folder, TextConfig.of(config), sources=corpus)
     training = Training(config, loaded, folder, device=pick_device(config.device), new=False)
     training.restore(checkpoint)
     return training

@@ -19,6 +19,7 @@ from rondeau.errors import RunError
 from rondeau.evaluation.perplexity import Evaluation
 from rondeau.run.files import write_atomic
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
+from rondeau.run.origin import origin_files
 from rondeau.run.weights import config_to_dict
 from rondeau.text.corpus import SPLIT_NAMES, Corpus
 from rondeau.training.events import Event
@@ -44,11 +45,6 @@ def free_folder(sources: Sequence[str | Path]) -> Path:
 def write_start(training: Training) -> None:
     """Everything that is known before the first step."""
     corpus, config = training.corpus, training.config
-    origin = {
-        "format_version": FORMAT_VERSION,
-        "sources": _lasting_sources(training.folder, corpus),
-        "fingerprint": corpus.fingerprint,
-    }
     model_config = config_to_dict(training.model, whole_documents=corpus.whole_documents)
     training.folder.change(
         {
@@ -59,8 +55,8 @@ def write_start(training: Training) -> None:
             ),
             "train_config.toml": to_toml(config).encode(),
             "env.json": to_json(environment(training)),
-            "private/corpus.json": to_json(origin),
             "results.json": to_json(results(training, [])),
+            **origin_files(corpus),
         }
     )
     write_atomic(training.folder.path / METRICS, b"")
@@ -201,15 +197,3 @@ def model_card(training: Training, numbers: Sequence[Evaluation]) -> str:
 def _public_sources(corpus: Corpus) -> list[str]:
     """The names of the sources without their folders, which are nobody else's business."""
     return [Path(source).name or source for source in corpus.sources]
-
-
-def _lasting_sources(folder: RunFolder, corpus: Corpus) -> list[str]:
-    """Where the text can be read again; what came by standard input is kept in `private/`."""
-    if not corpus.named:
-        return []
-    if "-" in corpus.sources:
-        lines = [json.dumps({"text": document}) + "\n" for document in corpus.documents]
-        kept = folder.path / "private" / "corpus.jsonl"
-        write_atomic(kept, "".join(lines).encode())
-        return [str(kept.absolute())]
-    return [str(Path(source).absolute()) for source in corpus.sources]

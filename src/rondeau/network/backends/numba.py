@@ -8,6 +8,7 @@ float32 and float64.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -73,7 +74,7 @@ class _Unroll(autograd.Function):
         return None, window.table_gradient(d_gates, table), d_U, d_b, d_c, *d_initial
 
 
-class _Window:
+class _Window(ABC):
     """One unroll of a cell: its kernels, its rows, and what its backward pass needs.
 
     rows (T, B): which row of the table a step reads; tokens: whether the table is the weights.
@@ -93,13 +94,13 @@ class _Window:
         """The columns of the gates' gradient that are the projected input's, in order."""
         return [slice(0, len(self.cell.gate_names) * self.H)]
 
+    @abstractmethod
     def forward(self, table: Tensor, U: Tensor, b: Tensor, c: Tensor, *initial: Tensor) -> Any:
         """The outputs (T, B, H) and, for an LSTM, the last c (B, H)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def backward(self, U: Tensor, d_outputs: Tensor, *d_last: Tensor) -> Any:
         """Gradients of the gates (T, B, …, those of h U first), of U and of the initial carry."""
-        raise NotImplementedError
 
     def new(self, *shape: int) -> Tensor:
         """An uninitialised tensor of the cell's type."""

@@ -1,0 +1,58 @@
+"""Where a run's text came from, and the same text read again.
+
+`private/corpus.json` holds the sources and the fingerprint of the splits; a text that came by
+standard input is kept beside it. Paths are nobody else's business: `private/` is not to be shared.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rondeau.config import TextConfig
+from rondeau.errors import RunError
+from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
+from rondeau.text.corpus import Corpus, load_corpus
+
+ORIGIN, KEPT = "private/corpus.json", "private/corpus.jsonl"
+
+
+def origin_files(corpus: Corpus) -> dict[str, bytes]:
+    """The files of a run that say where its text came from, by name."""
+    files = {}
+    sources = [str(Path(source).absolute()) for source in corpus.sources] if corpus.named else []
+    if "-" in corpus.sources:
+        sources = [KEPT]
+        lines = (json.dumps({"text": document}) + "\n" for document in corpus.documents)
+        files[KEPT] = "".join(lines).encode()
+    origin = {
+        "format_version": FORMAT_VERSION,
+        "sources": sources,
+        "fingerprint": corpus.fingerprint,
+    }
+    return files | {ORIGIN: to_json(origin)}
+
+
+def read_corpus(
+    folder: RunFolder, config: TextConfig, *, sources: Sequence[str | Path] = ()
+) -> Corpus:
+    """The corpus of a run, read again, from other sources if it has moved.
+
+    Raises RunError if it isn't the text and the splits that the run was trained on, saying whether
+    its vocabulary differs; CorpusError if it can't be read.
+    """
+    origin = folder.read_json(ORIGIN)
+    wanted = list(sources) or origin["sources"]
+    if wanted == [KEPT]:
+        folder.read(KEPT)
+        wanted, config = [folder.path / KEPT], replace(config, encoding=None)
+    corpus = load_corpus(wanted, config)
+    if corpus.fingerprint != origin["fingerprint"]:
+        name = ", ".join(map(str, wanted)) or "the embedded songs"
+        raise RunError(
+            f"{name}: no longer the text that {folder.path} was trained on, with the same splits; "
+            "restore it, or name where it is now"
+        )
+    return corpus
