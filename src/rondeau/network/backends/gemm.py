@@ -1,7 +1,7 @@
 """A matrix product for numba kernels: few rows by packed weights, at the speed of the machine.
 
 A recurrent step multiplies a few dozen rows by weights that stay the same for a whole window. The
-weights are packed once into panels; a tile of 8 rows × 3 vectors of columns then stays in registers
+weights are packed once into panels; a tile of a few rows × 3 vectors of columns then stays in registers
 while it runs over the inner axis (Goto & van de Geijn 2008). The tile is written in LLVM's vector
 types, since a compiler's own vectoriser doesn't find it. Knows nothing of cells.
 """
@@ -18,9 +18,13 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 from torch import Tensor
 
-VECTOR_BYTES = 64 if binding.get_host_cpu_features().get("avx512f") else 32
+WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
+"""Whether there are 32 vector registers of 64 bytes; else 16 of 32 bytes."""
+VECTOR_BYTES = 64 if WIDE else 32
 VECTORS = 3
 """Vectors of columns in a tile."""
+ROWS = 8 if WIDE else 4
+"""Rows of a tile: with its sums, a panel's vectors and one of A it fills the registers."""
 
 Array = NDArray[Any]
 
@@ -125,7 +129,7 @@ def _make_tile(rows: int, bits: int) -> Any:
 
 
 def _make_multiply(bits: int) -> Any:
-    tile8, tile4, tile1 = (_make_tile(rows, bits) for rows in (8, 4, 1))
+    whole, half, single = (_make_tile(rows, bits) for rows in (ROWS, ROWS // 2, 1))
     step = bits // 8
     width = VECTORS * VECTOR_BYTES // step
 
@@ -139,14 +143,14 @@ def _make_multiply(bits: int) -> Any:
             at = p + panel * K * width * step
             c_panel = c + panel * width * step
             row = first
-            while row + 8 <= last:
-                tile8(a + row * a_row, a_row, at, c_panel + row * c_row, c_row, K)
-                row += 8
-            while row + 4 <= last:
-                tile4(a + row * a_row, a_row, at, c_panel + row * c_row, c_row, K)
-                row += 4
+            while row + ROWS <= last:
+                whole(a + row * a_row, a_row, at, c_panel + row * c_row, c_row, K)
+                row += ROWS
+            while row + ROWS // 2 <= last:
+                half(a + row * a_row, a_row, at, c_panel + row * c_row, c_row, K)
+                row += ROWS // 2
             while row < last:
-                tile1(a + row * a_row, a_row, at, c_panel + row * c_row, c_row, K)
+                single(a + row * a_row, a_row, at, c_panel + row * c_row, c_row, K)
                 row += 1
 
     return multiply
