@@ -7,6 +7,7 @@ target. Works on ids; characters and bits per character are `perplexity`'s busin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -14,8 +15,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rondeau.network.cells import map_carry
 from rondeau.network.model import Model
-from rondeau.network.stack import StackCarry
 from rondeau.text.tokenizer import BOS, Ids
 
 BATCH, STEPS = 64, 256
@@ -68,17 +69,14 @@ def _run(
     for at in range(0, lengths[0], STEPS):
         running = sum(length > at for length in lengths)
         window = slice(at, at + STEPS)
-        carry = _first(carry, running) if model.causal else model.initial_carry(running)
+        if model.causal:
+            carry = map_carry(itemgetter(slice(running)), carry)
+        else:
+            carry = model.initial_carry(running)
         ids = torch.from_numpy(inputs[window, :running]).to(device)
         wanted = torch.from_numpy(targets[window, :running]).to(device)
         features, carry = model.features(ids, carry)
         yield at, _nats(model, features, wanted)
-
-
-def _first(carry: StackCarry, count: int) -> StackCarry:
-    return tuple(
-        tuple(type(state)(*(part[:count] for part in state)) for state in layer) for layer in carry
-    )
 
 
 def _nats(model: Model, features: Tensor, targets: Tensor) -> Nats:

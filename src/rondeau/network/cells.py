@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
@@ -246,9 +247,14 @@ class LSTMCell(Cell):
         return LSTMCarry(h=o * torch.tanh(c), c=c)
 
 
+def map_carry(function: Callable[[Tensor], Tensor], carry: Any) -> Any:
+    """A carry, of a cell or of a stack, with a function applied to each of its tensors."""
+    if isinstance(carry, Tensor):
+        return function(carry)
+    parts = [map_carry(function, part) for part in carry]
+    return cast(Any, type(carry))(*parts) if hasattr(carry, "_fields") else tuple(parts)
+
+
 def detach(carry: Any) -> Any:
     """The same state, cut from the graph: gradients stop at the window's edge."""
-    if isinstance(carry, Tensor):
-        return carry.detach()
-    parts = [detach(part) for part in carry]
-    return cast(Any, type(carry))(*parts) if hasattr(carry, "_fields") else tuple(parts)
+    return map_carry(Tensor.detach, carry)

@@ -1,9 +1,9 @@
 """A matrix product for numba kernels: few rows by packed weights, at the speed of the machine.
 
 A recurrent step multiplies a few dozen rows by weights that stay the same for a whole window. The
-weights are packed once into panels; a tile of a few rows × 3 vectors of columns then stays in registers
-while it runs over the inner axis (Goto & van de Geijn 2008). The tile is written in LLVM's vector
-types, since a compiler's own vectoriser doesn't find it. Knows nothing of cells.
+weights are packed once into panels; a tile of a few rows × 3 vectors of columns then stays in
+registers while it runs over the inner axis (Goto & van de Geijn 2008). The tile is written in
+LLVM's vector types, since a compiler's own vectoriser doesn't find it. Knows nothing of cells.
 """
 
 from __future__ import annotations

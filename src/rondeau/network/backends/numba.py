@@ -42,7 +42,7 @@ def unroll(cell: Cell, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
         table = inputs.flatten(0, 1) @ cell.weight_x
         rows = torch.arange(table.shape[0]).view(inputs.shape[:2])
     bias_h = torch.zeros_like(cell.bias_x) if cell.bias_h is None else cell.bias_h
-    window = _window(cell)(cell, rows, tokens=tokens)
+    window = window_of(cell)(cell, rows, tokens=tokens)
     outputs, *last = _Unroll.apply(window, table, cell.weight_h, cell.bias_x, bias_h, *carry)  # type: ignore[no-untyped-call]
     return outputs, cell.carry_type(outputs[-1], *last)
 
@@ -57,7 +57,7 @@ class _Unroll(autograd.Function):
     """The unroll of a window as one node of the graph."""
 
     @staticmethod
-    def forward(ctx: Any, window: _Window, table: Tensor, U: Tensor, *rest: Tensor) -> Any:
+    def forward(ctx: Any, window: Window, table: Tensor, U: Tensor, *rest: Tensor) -> Any:
         ctx.window = window
         ctx.save_for_backward(table, U)
         return window.forward(table.contiguous(), U, *rest)
@@ -66,7 +66,7 @@ class _Unroll(autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *d_results: Tensor) -> Any:
         table, U = ctx.saved_tensors
-        window: _Window = ctx.window
+        window: Window = ctx.window
         d_gates, d_U, d_initial = window.backward(U, d_results[0].contiguous(), *d_results[1:])
         sums = d_gates.sum((0, 1))
         d_b = torch.cat([sums[part] for part in window.input_parts])
@@ -74,16 +74,18 @@ class _Unroll(autograd.Function):
         return None, window.table_gradient(d_gates, table), d_U, d_b, d_c, *d_initial
 
 
-class _Window(ABC):
+class Window(ABC):
     """One unroll of a cell: its kernels, its rows, and what its backward pass needs.
 
     rows (T, B): which row of the table a step reads; tokens: whether the table is the weights.
     """
 
     def __init__(self, cell: Cell, rows: Tensor, *, tokens: bool) -> None:
+        """Note the shapes; a window that needs no gradient keeps nothing of its steps."""
         from rondeau.network.backends import gemm, kernels
 
-        self.cell, self.rows, self.tokens, self.gemm = cell, rows, tokens, gemm
+        self.cell, self.rows, self.tokens = cell, rows, tokens
+        self.padded_width = gemm.padded_width
         self.T, self.B = rows.shape
         self.H = cell.hidden_size
         self.kernels = kernels.KERNELS[cell.weight_h.element_size() * 8]
@@ -93,6 +95,11 @@ class _Window(ABC):
     def input_parts(self) -> list[slice]:
         """The columns of the gates' gradient that are the projected input's, in order."""
         return [slice(0, len(self.cell.gate_names) * self.H)]
+
+    @classmethod
+    @abstractmethod
+    def weights(cls, U: Tensor, b: Tensor, c: Tensor) -> tuple[Any, ...]:
+        """What the forward kernel takes of U (packed) and of the biases."""
 
     @abstractmethod
     def forward(self, table: Tensor, U: Tensor, b: Tensor, c: Tensor, *initial: Tensor) -> Any:
@@ -112,15 +119,11 @@ class _Window(ABC):
         states[0] = initial
         return states
 
-    def pack(self, weights: Tensor) -> Any:
-        """Weights as panels for the steps' products."""
-        return self.gemm.pack(weights.detach())
-
     def run(self, kernel: Any, *arguments: Any, columns: int) -> None:
         """Run a kernel with a buffer for products of so many columns, the batch shared out."""
         arrays = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
         dtype = self.cell.weight_h.detach().numpy().dtype
-        product = self.new(self.B, self.gemm.padded_width(columns, dtype)).numpy()
+        product = self.new(self.B, self.padded_width(columns, dtype)).numpy()
         kernel(self.B, *arrays, product)
 
     def recurrent_gradient(self, before: Tensor, d_gates: Tensor) -> Tensor:
@@ -140,60 +143,70 @@ class _Window(ABC):
         return gradient
 
 
-class _RNN(_Window):
+class _RNN(Window):
     cell: RNNCell
+
+    @classmethod
+    def weights(cls, U: Tensor, b: Tensor, c: Tensor) -> tuple[Any, ...]:
+        return pack(U), b + c
 
     def forward(self, table: Tensor, U: Tensor, b: Tensor, c: Tensor, *initial: Tensor) -> Any:
         self.states = self.from_start(initial[0])
         relu = self.cell.activation == "relu"
-        arguments = table, self.rows, self.pack(U), b + c, relu, self.states
+        arguments = table, self.rows, *self.weights(U, b, c), relu, self.states
         self.run(self.kernels.rnn_forward, *arguments, columns=self.H)
         return (self.states[1:],)
 
     def backward(self, U: Tensor, d_outputs: Tensor, *d_last: Tensor) -> Any:
         d_gates, d_h = torch.empty_like(d_outputs), torch.zeros_like(self.states[0])
         relu = self.cell.activation == "relu"
-        arguments = d_outputs, self.states, self.pack(U.t()), relu, d_gates, d_h
+        arguments = d_outputs, self.states, pack(U.t()), relu, d_gates, d_h
         self.run(self.kernels.rnn_backward, *arguments, columns=self.H)
         return d_gates, self.recurrent_gradient(self.states[:-1], d_gates), (d_h,)
 
 
-class _GRUAfter(_Window):
+class _GRUAfter(Window):
     @property
     def input_parts(self) -> list[slice]:
         """r and z, then n: between them stands the gradient of the product that r scales."""
         return [slice(0, 2 * self.H), slice(3 * self.H, 4 * self.H)]
 
+    @classmethod
+    def weights(cls, U: Tensor, b: Tensor, c: Tensor) -> tuple[Any, ...]:
+        rz = slice(2 * len(U))
+        return pack(U), torch.cat([b[rz] + c[rz], c[rz.stop :]]), b[rz.stop :]
+
     def forward(self, table: Tensor, U: Tensor, b: Tensor, c: Tensor, *initial: Tensor) -> Any:
         self.states = self.from_start(initial[0])
         self.saved = self.new(self.kept, self.B, 4 * self.H)
-        rz = slice(2 * self.H)
-        c = torch.cat([b[rz] + c[rz], c[rz.stop :]])
-        arguments = table, self.rows, self.pack(U), c, b[rz.stop :], self.states, self.saved
+        arguments = table, self.rows, *self.weights(U, b, c), self.states, self.saved
         self.run(self.kernels.gru_after_forward, *arguments, columns=3 * self.H)
         return (self.states[1:],)
 
     def backward(self, U: Tensor, d_outputs: Tensor, *d_last: Tensor) -> Any:
         d_gates, d_h = torch.empty_like(self.saved), torch.zeros_like(self.states[0])
-        arguments = d_outputs, self.states, self.saved, self.pack(U.t()), d_gates, d_h
+        arguments = d_outputs, self.states, self.saved, pack(U.t()), d_gates, d_h
         self.run(self.kernels.gru_after_backward, *arguments, columns=self.H)
         d_U = self.recurrent_gradient(self.states[:-1], d_gates[..., : 3 * self.H])
         return d_gates, d_U, (d_h,)
 
 
-class _GRUBefore(_Window):
+class _GRUBefore(Window):
+    @classmethod
+    def weights(cls, U: Tensor, b: Tensor, c: Tensor) -> tuple[Any, ...]:
+        return pack(U[:, : 2 * len(U)]), pack(U[:, 2 * len(U) :]), b + c
+
     def forward(self, table: Tensor, U: Tensor, b: Tensor, c: Tensor, *initial: Tensor) -> Any:
         self.states = self.from_start(initial[0])
         self.saved = self.new(self.kept, self.B, 4 * self.H)
-        packed = (self.pack(part) for part in self.split(U))
-        arguments = table, self.rows, *packed, b + c, self.states, self.saved
+        arguments = table, self.rows, *self.weights(U, b, c), self.states, self.saved
         self.run(self.kernels.gru_before_forward, *arguments, columns=2 * self.H)
         return (self.states[1:],)
 
     def backward(self, U: Tensor, d_outputs: Tensor, *d_last: Tensor) -> Any:
         d_gates = self.new(self.T, self.B, 3 * self.H)
         d_h = torch.zeros_like(self.states[0])
-        packed = (self.pack(part.t()) for part in self.split(U))
+        packed = (pack(part.t()) for part in self.split(U))
         arguments = d_outputs, self.states, self.saved, *packed, d_gates, d_h
         self.run(self.kernels.gru_before_backward, *arguments, columns=self.H)
         reset = self.saved[..., 3 * self.H :]
@@ -209,24 +222,36 @@ class _GRUBefore(_Window):
         return gates[..., : 2 * self.H], gates[..., 2 * self.H :]
 
 
-class _LSTM(_Window):
+class _LSTM(Window):
+    @classmethod
+    def weights(cls, U: Tensor, b: Tensor, c: Tensor) -> tuple[Any, ...]:
+        return pack(U), b + c
+
     def forward(self, table: Tensor, U: Tensor, b: Tensor, c: Tensor, *initial: Tensor) -> Any:
         self.states, self.cells = (self.from_start(part) for part in initial)
         self.saved = self.new(self.kept, self.B, 5 * self.H)
         states = self.states, self.cells, self.saved
-        arguments = table, self.rows, self.pack(U), b + c, *states
+        arguments = table, self.rows, *self.weights(U, b, c), *states
         self.run(self.kernels.lstm_forward, *arguments, columns=4 * self.H)
         return self.states[1:], self.cells[-1].clone()
 
     def backward(self, U: Tensor, d_outputs: Tensor, *d_last: Tensor) -> Any:
         d_gates = self.new(self.T, self.B, 4 * self.H)
         d_h, d_c = torch.zeros_like(self.states[0]), d_last[0].clone()
-        arguments = d_outputs, self.cells, self.saved, self.pack(U.t()), d_gates, d_h, d_c
+        arguments = d_outputs, self.cells, self.saved, pack(U.t()), d_gates, d_h, d_c
         self.run(self.kernels.lstm_backward, *arguments, columns=self.H)
         return d_gates, self.recurrent_gradient(self.states[:-1], d_gates), (d_h, d_c)
 
 
-def _window(cell: Cell) -> type[_Window]:
+def pack(weights: Tensor) -> Any:
+    """Weights (K, N) as panels for the steps' products."""
+    from rondeau.network.backends import gemm
+
+    return gemm.pack(weights.detach())
+
+
+def window_of(cell: Cell) -> type[Window]:
+    """Who unrolls a cell."""
     if isinstance(cell, GRUCell):
         return _GRUBefore if cell.reset == "before" else _GRUAfter
     return _LSTM if isinstance(cell, LSTMCell) else _RNN
