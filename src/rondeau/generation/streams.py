@@ -14,11 +14,14 @@ import torch
 
 from rondeau.config import DecodingConfig
 from rondeau.errors import OptionError, UnsupportedError
-from rondeau.generation.decoding import choose, probabilities
+from rondeau.generation.writing import make_writer
+from rondeau.network.cells import map_carry
 from rondeau.network.model import Model
 from rondeau.text.tokenizer import BOS, MASK, UNK, CharTokenizer
 
 FinishReason = Literal["length", "stop", "end"]
+LONGEST_CHUNK = 32
+"""Characters that are written before they are looked at; the first chunks are 1, 2, 4, … long."""
 
 
 @dataclass(frozen=True)
@@ -82,43 +85,40 @@ def _pieces(
     whole_documents: bool,
 ) -> Iterator[Piece]:
     model.eval()
-    device = model.output.weight.device
     banned = (UNK, MASK) if whole_documents else (UNK, BOS, MASK)
     generators = [np.random.default_rng((seed, sample)) for sample in range(num_samples)]
-    ids = np.concatenate([[BOS], tokenizer.encode(prefix)])
-    logits, carry = model(torch.from_numpy(ids)[:, None].to(device), model.initial_carry(1))
-    logits = logits[-1:].expand(1, num_samples, -1)
-    carry = tuple(
-        tuple(type(s)(*(p.repeat(num_samples, 1) for p in s)) for s in layer) for layer in carry
-    )
+    ids = torch.tensor([[BOS], *tokenizer.encode(prefix)[:, None]], device=model.output.weight.device)
+    _, carry = model.features(ids, model.initial_carry(1))
+    carry = map_carry(lambda part: part.repeat(num_samples, 1), carry)
+    writer = make_writer(model, carry, decoding, banned)
+    characters = tokenizer.characters
     texts = [""] * num_samples
     running = list(range(num_samples))
-    for count in range(1, length + 1):
-        rows = logits[0].cpu().double().numpy()
-        chosen: list[int] = []
-        keep: list[int] = []
-        for row, sample in enumerate(running):
-            distribution = probabilities(rows[row].copy(), decoding, banned)
-            index = choose(distribution, generators[sample].random())
-            character = tokenizer.decode([index])
-            texts[sample] += character
-            reason: FinishReason | None = None
-            if index == BOS:
-                reason = "end"
-            elif stop is not None and texts[sample].endswith(stop):
-                reason = "stop"
-            elif count == length:
-                reason = "length"
-            yield Piece(sample, character, reason)
-            if reason is None:
-                chosen.append(index)
-                keep.append(row)
-        if not chosen:
-            return
-        if len(keep) < len(running):
-            rows_kept = torch.tensor(keep, device=device)
-            carry = tuple(
-                tuple(type(s)(*(p[rows_kept] for p in s)) for s in layer) for layer in carry
-            )
+    written, chunk = 0, 1
+    while running:
+        chunk = min(chunk, length - written)
+        uniforms = np.stack([generators[sample].random(chunk) for sample in running], 1)
+        written_ids = writer.write(uniforms).tolist()
+        ended: set[int] = set()
+        for row in written_ids:
+            written += 1
+            for sample, index in zip(running, row, strict=True):
+                if sample in ended:
+                    continue
+                texts[sample] += characters[index]
+                reason: FinishReason | None = None
+                if index == BOS:
+                    reason = "end"
+                elif stop is not None and texts[sample].endswith(stop):
+                    reason = "stop"
+                elif written == length:
+                    reason = "length"
+                if reason is not None:
+                    ended.add(sample)
+                yield Piece(sample, characters[index], reason)
+        if ended:
+            keep = [row for row, sample in enumerate(running) if sample not in ended]
             running = [running[row] for row in keep]
-        logits, carry = model(torch.tensor([chosen], device=device), carry)
+            if running:
+                writer.keep(np.array(keep))
+        chunk = min(2 * chunk, LONGEST_CHUNK)

@@ -41,10 +41,15 @@ def unroll(cell: Cell, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
     else:
         table = inputs.flatten(0, 1) @ cell.weight_x
         rows = torch.arange(table.shape[0]).view(inputs.shape[:2])
-    bias_h = torch.zeros_like(cell.bias_x) if cell.bias_h is None else cell.bias_h
     window = window_of(cell)(cell, rows, tokens=tokens)
-    outputs, *last = _Unroll.apply(window, table, cell.weight_h, cell.bias_x, bias_h, *carry)  # type: ignore[no-untyped-call]
+    parameters = cell.weight_h, cell.bias_x, hidden_bias(cell)
+    outputs, *last = _Unroll.apply(window, table, *parameters, *carry)  # type: ignore[no-untyped-call]
     return outputs, cell.carry_type(outputs[-1], *last)
+
+
+def hidden_bias(cell: Cell) -> Tensor:
+    """The bias of `h U`, zero where the cell has none."""
+    return torch.zeros_like(cell.bias_x) if cell.bias_h is None else cell.bias_h
 
 
 def check_ids(ids: Tensor, count: int) -> None:

@@ -68,18 +68,17 @@ def copy_with(function: Any, name: str, names: dict[str, Any]) -> Any:
     only: two processes that compile two of them at once can give one the other's code.
     """
     copy = types.FunctionType(function.__code__, function.__globals__ | names, name)
-    copy.__module__, copy.__qualname__ = function.__module__, f"{name}_{_sources()}"
+    sources = _sources(Path(function.__code__.co_filename).parent)
+    copy.__module__, copy.__qualname__ = function.__module__, f"{name}_{sources}"
     copy.__doc__ = function.__doc__
     return copy
 
 
 @functools.cache
-def _sources() -> str:
-    """A short hash of this folder's sources."""
-    folder = Path(__file__).parent
-    return hashlib.sha256(
-        b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))
-    ).hexdigest()[:10]
+def _sources(folder: Path) -> str:
+    """A short hash of the sources in this folder, and in another."""
+    paths = sorted({*Path(__file__).parent.glob("*.py"), *folder.glob("*.py")})
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:10]
 
 
 def _kernel(first: int, last: int, *arguments: Any) -> None:
