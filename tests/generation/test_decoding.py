@@ -1,25 +1,52 @@
-"""Decoding controls on known distributions."""
+"""Decoding controls on known distributions, and against plain numpy on drawn ones."""
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from rondeau.config import DecodingConfig
 from rondeau.errors import OptionError
-from rondeau.generation.decoding import choose, probabilities
+from rondeau.generation.decoding import choose_rows, controls
 
 P = np.array([0.1, 0.4, 0.05, 0.3, 0.15])
+N = 2000
+UNIFORMS = (np.arange(N) + 0.5) / N
 
 
-def decoded(banned=(), **controls):
-    return probabilities(np.log(P), DecodingConfig(**{"temperature": 1.0} | controls), banned)
+def chosen_at(logits, uniforms, config, banned=()):
+    logits = np.tile(np.float32(logits), (len(uniforms), 1))
+    V = logits.shape[1]
+    chosen = np.empty(len(uniforms), np.int64)
+    choose_rows(logits, *controls(config, V, banned), uniforms, np.empty(V, np.int64), chosen)
+    return chosen
+
+
+def decoded(banned=(), **settings):
+    config = DecodingConfig(**{"temperature": 1.0} | settings)
+    return np.bincount(chosen_at(np.log(P), UNIFORMS, config, banned), minlength=5) / N
+
+
+def expected(logits, config, banned=()):
+    """The distribution by its definition, sorted in full."""
+    weights = np.exp((logits - logits.max()) / config.temperature)
+    weights[list(banned)] = 0
+    order = np.argsort(-weights, kind="stable")
+    weights[order[1 if config.greedy else config.top_k or len(order) :]] = 0
+    weights /= weights.sum()
+    before = np.cumsum(weights[order]) - weights[order]
+    weights[order[before >= (config.top_p or 2)]] = 0
+    return weights / weights.sum()
 
 
 def test_a_temperature_of_one_samples_from_the_model_itself():
-    assert decoded() == pytest.approx(P)
+    assert decoded() == pytest.approx(P, abs=1 / N)
 
 
 def test_a_temperature_sharpens_or_flattens():
-    assert decoded(temperature=0.5) == pytest.approx(P**2 / (P**2).sum())
+    assert decoded(temperature=0.5) == pytest.approx(P**2 / (P**2).sum(), abs=1 / N)
+    assert decoded(temperature=1e-300).tolist() == [0, 1, 0, 0, 0]
+    assert decoded(temperature=1e300) == pytest.approx(np.full(5, 0.2), abs=1 / N)
 
 
 def test_greedy_takes_the_most_probable():
@@ -27,28 +54,59 @@ def test_greedy_takes_the_most_probable():
 
 
 def test_top_k_keeps_exactly_k():
-    assert decoded(top_k=2) == pytest.approx([0, 4 / 7, 0, 3 / 7, 0])
-    assert (probabilities(np.zeros(5), DecodingConfig(top_k=2), ()) > 0).sum() == 2
-    assert decoded(top_k=99) == pytest.approx(P)
+    assert decoded(top_k=2) == pytest.approx([0, 4 / 7, 0, 3 / 7, 0], abs=1 / N)
+    assert set(chosen_at(np.zeros(5), UNIFORMS, DecodingConfig(top_k=2))) == {0, 1}
+    assert decoded(top_k=99) == pytest.approx(P, abs=1 / N)
 
 
 def test_top_p_keeps_the_fewest_that_reach_p():
-    assert decoded(top_p=0.71) == pytest.approx(np.array([0, 0.4, 0, 0.3, 0.15]) / 0.85)
+    assert decoded(top_p=0.71) == pytest.approx(np.array([0, 8, 0, 6, 3]) / 17, abs=1 / N)
     assert decoded(top_p=0.3).tolist() == [0, 1, 0, 0, 0]
-    assert decoded(top_p=1.0) == pytest.approx(P)
+    assert decoded(top_p=1.0) == pytest.approx(P, abs=1 / N)
+    assert decoded(top_k=3, top_p=0.5) == pytest.approx([0, 4 / 7, 0, 3 / 7, 0], abs=1 / N)
 
 
 def test_a_banned_id_is_never_chosen():
     assert decoded(banned=(1,))[1] == 0
     assert decoded(banned=(1,), greedy=True).argmax() == 3
+    assert decoded(banned=(0, 1, 2, 4), temperature=5.0)[3] == 1
 
 
-def test_choices_follow_the_distribution():
-    uniforms = (np.arange(1000) + 0.5) / 1000
-    counts = np.bincount([choose(P, u) for u in uniforms], minlength=5)
-    assert counts == pytest.approx(P * 1000, abs=1)
-    assert choose(np.array([0.0, 1.0, 0.0]), 0.9999999999999999) == 1
-    assert choose(np.array([0.0, 0.5, 0.5]), 0.0) == 1
+def test_the_ends_of_the_unit_interval_choose_ids_with_a_weight():
+    ends = np.array([0.0, np.nextafter(1, 0)])
+    assert chosen_at(np.zeros(4), ends, DecodingConfig(), banned=(0, 3)).tolist() == [1, 2]
+
+
+@given(
+    st.integers(1, 400),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0.1, 1.0, 8.0]),
+    st.none() | st.integers(1, 60),
+    st.none() | st.floats(0.01, 1),
+    st.floats(0.3, 3),
+)
+@example(300, 0, 0.1, None, 0.999, 1.0)
+@example(3, 0, 0.0, 2, 0.5, 1.0)
+def test_choices_invert_the_cumulative_distribution(V, seed, spread, top_k, top_p, temperature):
+    random = np.random.default_rng(seed)
+    logits = np.float32(spread * random.standard_normal(V))
+    config = DecodingConfig(temperature=temperature, top_k=top_k, top_p=top_p)
+    banned = (0,) if V > 2 else ()
+    weights = expected(logits.astype(np.float64), config, banned)
+    edges = np.concatenate([[0], np.cumsum(weights)])
+    uniforms = random.random(50)
+    chosen = chosen_at(logits, uniforms, config, banned)
+    # Rounding may move an edge, and may let the last of the top p in or out.
+    slack = 1e-5 + (weights[weights > 0].min() if top_p else 0)
+    assert (edges[chosen] - slack <= uniforms).all()
+    assert (uniforms <= edges[chosen + 1] + slack).all()
+    if not top_p:
+        assert (weights[chosen] > 0).all()
+
+
+def test_the_kernel_is_compiled_for_one_type_of_arguments():
+    decoded()
+    assert len(choose_rows.signatures) == 1
 
 
 @pytest.mark.parametrize(

@@ -35,72 +35,78 @@ def before(weights: Any, i: int, j: int) -> Any:
 
 
 @njit(**options)
-def sift(heap: Array, size: int, at: int, weights: Array) -> None:
-    """Let an id sink to its place in a heap whose first is the first in order."""
-    moved = heap[at]
-    while True:
-        child = 2 * at + 1
-        if child >= size:
-            break
-        if child + 1 < size and before(weights, heap[child + 1], heap[child]):
-            child += 1
-        if before(weights, moved, heap[child]):
-            break
-        heap[at] = heap[child]
-        at = child
-    heap[at] = moved
+def leading(weights: Array, ids: Array, size: int, count: int, mass: float) -> int:
+    """How many of the first ids[:size] in order are `count`, or already weigh `mass`.
+
+    They are moved to the front (a quickselect by weight, Hoare 1961).
+    """
+    low, high, reached = 0, size, 0.0
+    # ids[:low] are among them and weigh `reached`; ids[high:] are not.
+    while high - low > 1:
+        middle, last = (low + high) // 2, high - 1
+        pivot = ids[middle]
+        ids[middle], ids[last] = ids[last], pivot
+        at, left = low, 0.0
+        for j in range(low, last):
+            i = ids[j]
+            if before(weights, i, pivot):
+                ids[at], ids[j] = i, ids[at]
+                left += weights[i]
+                at += 1
+        ids[at], ids[last] = pivot, ids[at]
+        if at >= count or reached + left >= mass:
+            high = at
+        elif at + 1 >= count or reached + left + weights[pivot] >= mass:
+            return at + 1
+        else:
+            low, reached = at + 1, reached + left + weights[pivot]
+    return high
 
 
 @njit(**options)
-def truncate(weights: Array, total: float, k: int, p: float, heap: Array) -> float:
+def truncate(weights: Array, total: float, k: int, p: float, ids: Array) -> float:
     """Set the weights (V) outside the first k, and of these outside the top p, to zero; the sum."""
     V = len(weights)
-    # Ids below this make up less than 1 - p together, so that none of them is among the first.
+    # Ids below this weigh less than 1 - p together, so that none of them is among the first.
     least = 0.5 * (1 - p) * total / V if k == V else 0.0
     size = 0
     for i in range(V):
         if weights[i] > 0 and weights[i] >= least:
-            heap[size] = i
+            ids[size] = i
             size += 1
-    for at in range(size // 2 - 1, -1, -1):
-        sift(heap, size, at, weights)
-    count = min(k, size)
-    reached = 0.0
-    for taken in range(count):
-        if k == V and reached >= p * total:
-            count = taken
-            break
-        # The first in order goes behind the heap, which shrinks by one.
-        last = size - 1 - taken
-        first = heap[0]
-        heap[0], heap[last] = heap[last], first
-        sift(heap, last, 0, weights)
-        reached += weights[first]
-    if k < V:
-        total, kept, reached = reached, count, 0.0
-        for taken in range(kept):
-            if reached >= p * total:
-                count = taken
-                break
-            reached += weights[heap[size - 1 - taken]]
-    least_kept = heap[size - count]
-    edge = weights[least_kept]
-    for i in range(V):
-        if weights[i] < edge or (weights[i] == edge and i > least_kept):
+        else:
             weights[i] = 0
-    return reached
+    count = size
+    if k < V:
+        count = leading(weights, ids, size, k, np.inf)
+        total = weight_of(weights, ids, count)
+    if p < 1:
+        count = leading(weights, ids, count, count, p * total)
+    for at in range(count, size):
+        weights[ids[at]] = 0
+    return weight_of(weights, ids, count)
 
 
-def _choose(
+@njit(**options)
+def weight_of(weights: Array, ids: Array, count: int) -> float:
+    """What the first `count` of the ids weigh together."""
+    total = 0.0
+    for at in range(count):
+        total += weights[ids[at]]
+    return total
+
+
+@njit(**options)
+def choose(
     logits: Array,
     banned: Array,
     temperature: float,
     k: int,
     p: float,
     uniform: float,
-    heap: Array,
+    ids: Array,
 ) -> int:
-    """The id chosen from logits (V), which are overwritten by their weights; heap is (V)."""
+    """The id chosen from logits (V), overwritten by their weights; ids (V) is room to work in."""
     V = len(logits)
     for i in banned:
         logits[i] = -np.inf
@@ -108,14 +114,14 @@ def _choose(
     for i in range(V):
         top = max(top, logits[i])
     if k > 1:
-        inverse = np.float32(1 / temperature)
+        inverse = np.float32(min(1 / temperature, 1e30))
         for i in range(V):
             logits[i] = (logits[i] - top) * inverse
         total = np.float64(exponentials(logits, np.float32(0)))
         for i in banned:
             logits[i] = 0
         if k < V or p < 1:
-            total = truncate(logits, total, k, p, heap)
+            total = truncate(logits, total, k, p, ids)
         reached, chosen = 0.0, 0
         for i in range(V):
             if logits[i] > 0:
@@ -130,9 +136,6 @@ def _choose(
     return 0
 
 
-choose: Any = njit(**options, cache=CACHE)(copy_with(_choose, "choose", {}))
-
-
 def _choose_rows(
     logits: Array,
     banned: Array,
@@ -140,12 +143,12 @@ def _choose_rows(
     k: int,
     p: float,
     uniforms: Array,
-    heap: Array,
+    ids: Array,
     chosen: Array,
 ) -> None:
     """The choice of every row of logits (N, V) at its uniform number (N)."""
     for row in range(len(logits)):
-        chosen[row] = choose(logits[row], banned, temperature, k, p, uniforms[row], heap)
+        chosen[row] = choose(logits[row], banned, temperature, k, p, uniforms[row], ids)
 
 
 choose_rows: Any = njit(**options, cache=CACHE)(copy_with(_choose_rows, "choose_rows", {}))

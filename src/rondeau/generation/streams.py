@@ -87,11 +87,11 @@ def _pieces(
     model.eval()
     banned = (UNK, MASK) if whole_documents else (UNK, BOS, MASK)
     generators = [np.random.default_rng((seed, sample)) for sample in range(num_samples)]
-    ids = torch.tensor([[BOS], *tokenizer.encode(prefix)[:, None]], device=model.output.weight.device)
-    _, carry = model.features(ids, model.initial_carry(1))
+    ids = torch.from_numpy(np.concatenate([[BOS], tokenizer.encode(prefix)])[:, None])
+    _, carry = model.features(ids.to(model.output.weight.device), model.initial_carry(1))
     carry = map_carry(lambda part: part.repeat(num_samples, 1), carry)
     writer = make_writer(model, carry, decoding, banned)
-    characters = tokenizer.characters
+    characters = ("",) * len(tokenizer.specials) + tokenizer.characters
     texts = [""] * num_samples
     running = list(range(num_samples))
     written, chunk = 0, 1

@@ -66,10 +66,10 @@ class ModelWriter(Writer):
     def write(self, uniforms: Array) -> Array:
         """The next ids (S, B), chosen at uniform numbers (S, B)."""
         ids = np.empty(uniforms.shape, np.int64)
-        heap = np.empty(self.model.vocabulary, np.int64)
+        room = np.empty(self.model.vocabulary, np.int64)
         for chosen, numbers in zip(ids, uniforms, strict=True):
             logits = self.model.output(self.features).float().cpu().numpy()
-            choose_rows(logits, *self.settings, numbers, heap, chosen)
+            choose_rows(logits, *self.settings, numbers, room, chosen)
             read = torch.from_numpy(chosen[None]).to(self.features.device)
             features, self.carry = self.model.features(read, self.carry)
             self.features = features[0]
@@ -95,7 +95,7 @@ def _write(
     arguments: Any,
     features: Array,
     logits: Array,
-    heap: Array,
+    room: Array,
 ) -> None:
     banned, temperature, k, p = settings
     W_bridge, b_bridge, W, b = output
@@ -115,7 +115,7 @@ def _write(
             row = logits[i, :V]
             for j in range(V):
                 row[j] += b[j]
-            ids[t, i] = choose(row, banned, temperature, k, p, uniforms[t, i], heap[i])
+            ids[t, i] = choose(row, banned, temperature, k, p, uniforms[t, i], room[i])
             rows[0, i] = ids[t, i]
         step(first, last, *arguments)
 
@@ -154,9 +154,9 @@ class CompiledWriter(Writer):
         features, logits = (
             np.empty((B, len(panels) * panels.shape[2]), np.float32) for panels in (W_bridge, W)
         )
-        heap = np.empty((B, len(b)), np.int64)
-        arguments = self.settings, self.output, self.steps.arguments, features, logits, heap
-        WRITE[self.steps.name](B, ids, uniforms, *arguments)
+        room = np.empty((B, len(b)), np.int64)
+        arguments = self.settings, self.output, self.steps.arguments, features, logits, room
+        WRITE[self.steps.name](B, ids, np.ascontiguousarray(uniforms), *arguments)
         return ids
 
     def keep(self, streams: Array) -> None:

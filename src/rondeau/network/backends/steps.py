@@ -31,7 +31,14 @@ lstm_forward = KERNELS[32].lstm_forward.kernel
 
 
 def rnn_layer(
-    first: int, last: int, at: int, table: Array, rows: Array, weights: Any, state: Any, product: Any
+    first: int,
+    last: int,
+    at: int,
+    table: Array,
+    rows: Array,
+    weights: Any,
+    state: Any,
+    product: Array,
 ) -> None:
     """Layer `at` of an RNN."""
     U, c, relu = weights
@@ -39,7 +46,14 @@ def rnn_layer(
 
 
 def gru_after_layer(
-    first: int, last: int, at: int, table: Array, rows: Array, weights: Any, state: Any, product: Any
+    first: int,
+    last: int,
+    at: int,
+    table: Array,
+    rows: Array,
+    weights: Any,
+    state: Any,
+    product: Array,
 ) -> None:
     """Layer `at` of a GRU with the reset after."""
     U, c, b_n = weights
@@ -48,7 +62,14 @@ def gru_after_layer(
 
 
 def gru_before_layer(
-    first: int, last: int, at: int, table: Array, rows: Array, weights: Any, state: Any, product: Any
+    first: int,
+    last: int,
+    at: int,
+    table: Array,
+    rows: Array,
+    weights: Any,
+    state: Any,
+    product: Array,
 ) -> None:
     """Layer `at` of a GRU with the reset before."""
     U_rz, U_n, c = weights
@@ -57,7 +78,14 @@ def gru_before_layer(
 
 
 def lstm_layer(
-    first: int, last: int, at: int, table: Array, rows: Array, weights: Any, state: Any, product: Any
+    first: int,
+    last: int,
+    at: int,
+    table: Array,
+    rows: Array,
+    weights: Any,
+    state: Any,
+    product: Array,
 ) -> None:
     """Layer `at` of an LSTM."""
     U, c = weights
