@@ -7,7 +7,7 @@ ids, at a uniform number. It knows no model and no text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from rondeau.network.backends.softmax import exponentials
 from rondeau.network.backends.threads import CACHE, copy_with
 
 Array = NDArray[Any]
-options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+compiled: Callable[..., Any] = njit(nogil=True, error_model="numpy")
 
 
 def controls(config: DecodingConfig, V: int, banned: Sequence[int]) -> tuple[Any, ...]:
@@ -28,13 +28,13 @@ def controls(config: DecodingConfig, V: int, banned: Sequence[int]) -> tuple[Any
     return np.array(banned, dtype=np.int64), config.temperature, k, config.top_p or 1.0
 
 
-@njit(**options, inline="always")
+@compiled
 def before(weights: Any, i: int, j: int) -> Any:
     """Whether id i comes before id j: by weight, then by number."""
     return weights[i] > weights[j] or (weights[i] == weights[j] and i < j)
 
 
-@njit(**options)
+@compiled
 def leading(weights: Array, ids: Array, size: int, count: int, mass: float) -> int:
     """How many of the first ids[:size] in order are `count`, or already weigh `mass`.
 
@@ -63,8 +63,8 @@ def leading(weights: Array, ids: Array, size: int, count: int, mass: float) -> i
     return high
 
 
-@njit(**options)
-def truncate(weights: Array, total: float, k: int, p: float, ids: Array) -> float:
+@compiled
+def truncate(weights: Array, total: float, k: int, p: float, ids: Array) -> Any:
     """Set the weights (V) outside the first k, and of these outside the top p, to zero; the sum."""
     V = len(weights)
     # Ids below this weigh less than 1 - p together, so that none of them is among the first.
@@ -87,8 +87,8 @@ def truncate(weights: Array, total: float, k: int, p: float, ids: Array) -> floa
     return weight_of(weights, ids, count)
 
 
-@njit(**options)
-def weight_of(weights: Array, ids: Array, count: int) -> float:
+@compiled
+def weight_of(weights: Array, ids: Array, count: int) -> Any:
     """What the first `count` of the ids weigh together."""
     total = 0.0
     for at in range(count):
@@ -96,7 +96,7 @@ def weight_of(weights: Array, ids: Array, count: int) -> float:
     return total
 
 
-@njit(**options)
+@compiled
 def choose(
     logits: Array,
     banned: Array,
@@ -151,4 +151,6 @@ def _choose_rows(
         chosen[row] = choose(logits[row], banned, temperature, k, p, uniforms[row], ids)
 
 
-choose_rows: Any = njit(**options, cache=CACHE)(copy_with(_choose_rows, "choose_rows", {}))
+choose_rows: Any = njit(nogil=True, error_model="numpy", cache=CACHE)(
+    copy_with(_choose_rows, "choose_rows", {})
+)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numba import njit
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from rondeau.config import DecodingConfig
 from rondeau.generation.decoding import choose, choose_rows, controls
@@ -137,24 +138,24 @@ class CompiledWriter(Writer):
     def __init__(self, model: Model, carry: StackCarry, settings: tuple[Any, ...]) -> None:
         """Pack the model's weights and take over a carry (B, H); settings: `decoding.controls`."""
         cells = [directions[0] for directions in model.stack.cells]
-        table = cells[0].weight_x
+        table: Tensor = cells[0].weight_x
         if model.embedding is not None:
             table = model.embedding.weight @ table
         self.steps = Steps(cells, table, [layer[0] for layer in carry])
         bridge = (np.empty((0, 1, 1), np.float32), np.empty(0, np.float32))
         if model.bridge is not None:
             bridge = _linear(model.bridge)
-        self.settings, self.output = settings, (*bridge, *_linear(model.output))
+        self.output: tuple[Array, ...] = (*bridge, *_linear(model.output))
+        self.settings = settings
 
     def write(self, uniforms: Array) -> Array:
         """The next ids (S, B), chosen at uniform numbers (S, B)."""
         ids = np.empty(uniforms.shape, np.int64)
-        B = ids.shape[1]
-        W_bridge, _, W, b = self.output
+        B, V = uniforms.shape[1], len(self.output[-1])
         features, logits = (
-            np.empty((B, len(panels) * panels.shape[2]), np.float32) for panels in (W_bridge, W)
+            np.empty((B, len(panels) * panels.shape[-1]), np.float32) for panels in self.output[::2]
         )
-        room = np.empty((B, len(b)), np.int64)
+        room = np.empty((B, V), np.int64)
         arguments = self.settings, self.output, self.steps.arguments, features, logits, room
         WRITE[self.steps.name](B, ids, np.ascontiguousarray(uniforms), *arguments)
         return ids
@@ -164,6 +165,6 @@ class CompiledWriter(Writer):
         self.steps.keep(streams)
 
 
-def _linear(layer: torch.nn.Linear) -> tuple[Array, Array]:
+def _linear(layer: nn.Linear) -> tuple[Array, Array]:
     """A linear layer's packed weights and its bias."""
     return pack(layer.weight.t()), layer.bias.detach().numpy()
