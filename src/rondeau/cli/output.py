@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import sys
@@ -33,6 +34,18 @@ def finite(value: Any) -> Any:
 def note(text: str) -> None:
     """A sentence for the user, on standard error."""
     print(f"note: {text}", file=sys.stderr)
+
+
+@functools.cache
+def note_compilation(quiet: bool) -> None:
+    """Say what compiling kernels took, if that was over a second."""
+    if quiet or "numba" not in sys.modules:  # without numba nothing was compiled
+        return
+    from rondeau.network.backends.threads import compile_seconds
+
+    seconds = compile_seconds()
+    if seconds > 1:
+        note(f"{seconds:.1f} s went into compiling kernels for this machine; they are kept")
 
 
 def print_table(headings: list[str], rows: list[list[str]]) -> None:

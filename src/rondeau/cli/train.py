@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from rondeau.cli.output import TrainingProgress, note, print_evaluations, print_json
+from rondeau.cli.output import (
+    TrainingProgress,
+    note,
+    note_compilation,
+    print_evaluations,
+    print_json,
+)
 from rondeau.config import TrainConfig
 from rondeau.errors import OptionError
 
@@ -73,6 +79,7 @@ def run_training(training: Training, *, quiet: bool) -> int:
         note(f"{training.steps:,} steps into {training.folder.path}")
     with interruptible(training) as signals, TrainingProgress(quiet=quiet) as progress:
         for event in training:
+            note_compilation(quiet)
             progress.show(event)
     if training.interrupted:
         print(

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from rondeau.cli.output import as_rows, note, print_evaluations, print_json, print_table
+from rondeau.cli.output import (
+    as_rows,
+    note,
+    note_compilation,
+    print_evaluations,
+    print_json,
+    print_table,
+)
 from rondeau.config import DecodingConfig, Device
 from rondeau.text.corpus import SplitName
 
@@ -68,10 +75,12 @@ def generate(
         for piece in pieces:
             print(piece.text, end="", flush=True)
         print()
+        note_compilation(False)
         return
     samples = model.generate(
         prefix, length=length, decoding=decoding, seed=seed, num_samples=num_samples, stop=stop
     )
+    note_compilation(False)
     if json:
         listed = [{"text": s.text, "finish_reason": s.finish_reason} for s in samples]
         print_json({"prefix": prefix, "seed": seed, "samples": listed})
@@ -108,6 +117,7 @@ def evaluate(
     """
     model = load(run, device, threads)
     evaluations = model.evaluate(file, splits=[split] if split else None)
+    note_compilation(False)
     if json:
         print_json({"splits": [evaluation.as_dict() for evaluation in evaluations]})
     else:

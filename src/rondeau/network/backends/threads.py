@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numba import njit, prange, set_num_threads
 from numba.core import config as numba_config
+from numba.core import event
 from numba.np.ufunc.parallel import threading_layer
 
 TILE = 8
@@ -29,6 +30,13 @@ TILE = 8
 _config: Any = numba_config
 _layer: Any = threading_layer
 _one_caller = threading.Lock()
+_compilation: Any = event.TimingListener()  # type: ignore[no-untyped-call]
+event.register("numba:compile", _compilation)  # type: ignore[no-untyped-call]
+
+
+def compile_seconds() -> float:
+    """Seconds that this process has spent on compiling kernels that no cache held."""
+    return float(_compilation.duration) if _compilation.done else 0.0
 
 
 def _can_cache() -> bool:
