@@ -6,6 +6,7 @@ The number is recorded, so that the same training can be repeated to the bit wit
 from __future__ import annotations
 
 import copy
+import statistics
 import time
 from collections.abc import Callable
 
@@ -15,7 +16,7 @@ from rondeau.network.model import Model
 DEFAULT_MINUTES = 10.0
 DEFAULT_EPOCHS = 30
 FEWEST_DEFAULT_STEPS = 600
-MEASURED_SECONDS = 1.0
+MEASURED_SECONDS = 2.0
 EVALUATIONS = 20
 """Looks at the validation split in a training."""
 
@@ -46,12 +47,14 @@ def steps_in_time(
 
 
 def seconds_per_step(model: Model, run_step: Callable[[Model, int], None]) -> float:
-    """Measure steps on a copy of the model, which is thrown away."""
+    """The median of some steps on a copy of the model, which is thrown away."""
     model = copy.deepcopy(model)
     run_step(model, 0)
-    start = time.perf_counter()
-    count = 0
-    while time.perf_counter() - start < MEASURED_SECONDS:
-        count += 1
-        run_step(model, count)
-    return (time.perf_counter() - start) / count
+    clock = end = time.perf_counter()
+    seconds: list[float] = []
+    while end < clock + MEASURED_SECONDS:
+        start = time.perf_counter()
+        run_step(model, len(seconds) + 1)
+        end = time.perf_counter()
+        seconds.append(end - start)
+    return statistics.median(seconds)

@@ -26,7 +26,7 @@ class Event:
     """Progress after `step` of `steps` steps.
 
     tokens: read so far; loss: mean in nats since the event before; gradient_norm: of the last step,
-    before clipping; tokens_per_second: of training alone; seconds: since the start, all included.
+    before clipping; tokens_per_second and seconds: of training alone, without looks.
     """
 
     step: int

@@ -131,8 +131,7 @@ class Training:
         self.best: float | None = None
         self.best_step: int | None = None
         self.looks_since_best = 0
-        self.seconds_before = 0.0
-        self.started = time.perf_counter()
+        self.seconds = 0.0
         self.interrupted = False
         self.numbers: list[Evaluation] = []
         if new:
@@ -142,11 +141,6 @@ class Training:
     def carried(self) -> bool:
         """Whether the state of a window is the start of the next."""
         return self.config.sampling == "consecutive" and not self.config.bidirectional
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the start, those before a resumption included."""
-        return self.seconds_before + time.perf_counter() - self.started
 
     @property
     def done(self) -> bool:
@@ -164,7 +158,7 @@ class Training:
         Raises TrainingError on a non-finite loss or gradient; the last checkpoint stays.
         """
         losses: list[torch.Tensor] = []
-        clock, spent = time.perf_counter(), 0.0
+        clock = time.perf_counter()
         while not self.done and not self.interrupted:
             self.model.train()
             loss, norm = self._learn()
@@ -174,6 +168,7 @@ class Training:
             if self.step % EVENT_STEPS and not at_look and self.step != 1:
                 continue
             spent = time.perf_counter() - clock
+            self.seconds += spent
             held_out = self._look() if at_look else None
             event = Event(
                 step=self.step,
@@ -228,7 +223,7 @@ class Training:
         )
         self.best, self.best_step = state["best"], state["best_step"]
         self.looks_since_best = state["looks_since_best"]
-        self.seconds_before = state["seconds"]
+        self.seconds = state["seconds"]
         records.cut_events(self.folder, checkpoint.step)
 
     def _learn(self) -> tuple[torch.Tensor, float]:
