@@ -15,13 +15,11 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from contest import Contest, compete, spread
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -178,45 +176,25 @@ def contestant(name: str, kind: str, H: int, V: int) -> Callable[[Tensor, Tensor
 
 
 def work(name: str, kind: str, H: int, V: int, threads: int) -> None:
-    """A contestant's process: the losses of three steps, then seconds a step for every line."""
+    """A contestant's process: the losses of three steps, then seconds a step."""
     set_threads(threads)
     torch.manual_seed(1)
     ids, targets = torch.randint(V, (T, B)), torch.randint(V, (T, B))
     step = contestant(name, kind, H, V)
-    print(json.dumps([step(ids, targets) for _ in range(3)]), flush=True)
-    for line in sys.stdin:
-        step(ids, targets)
-        start = time.perf_counter()
-        for _ in range(int(line)):
-            step(ids, targets)
-        print((time.perf_counter() - start) / int(line), flush=True)
+    compete([step(ids, targets) for _ in range(3)], lambda: step(ids, targets))
 
 
 def measure(kind: str, H: int, V: int, threads: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds of every contestant in every round: each in a process of its own, one at a time."""
+    """Seconds of every contestant in every round."""
     names = ["reference", "auto", "floor"]
     if kind != "gru-before":
         names = ["scratch", "concise", "embedding", "library", *names]
     arguments = ["--kinds", kind, "--hidden", str(H), "--vocabulary", str(V)]
     arguments += ["--threads", str(threads)]
-    processes = {
-        name: subprocess.Popen(
-            [sys.executable, __file__, *arguments, "--work", name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name in names
-    }
-    losses = {name: json.loads(process.stdout.readline()) for name, process in processes.items()}
-    check(losses)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(rounds):
-        for name, process in processes.items():
-            print(STEPS, file=process.stdin, flush=True)
-            seconds[name].append(float(process.stdout.readline()))
-    for process in processes.values():
-        process.communicate()
+    contest = Contest({name: [__file__, *arguments, "--work", name] for name in names})
+    check(contest.results)
+    seconds = contest.rounds(rounds, STEPS)
+    contest.end()
     return seconds
 
 
@@ -237,11 +215,8 @@ def show(
     median = {name: statistics.median(s) for name, s in seconds.items()}
     print(f"\n{kind}, H={H}, V={V}, B={B}, T={T}, {threads} thread(s)")
     for name, s in seconds.items():
-        low, _, high = statistics.quantiles(s, n=4)
-        print(
-            f"  {name:10} {median[name] * 1e3:8.2f} ms  ({low * 1e3:.2f}–{high * 1e3:.2f})"
-            f"  {median[name] / median['auto']:5.2f} × ours"
-        )
+        ratio = median[name] / median["auto"]
+        print(f"  {name:10} {spread(s, 1e-3, 'ms')}  {ratio:5.2f} × ours")
     print(f"  ours over the floor: {median['auto'] / median['floor']:.2f}", flush=True)
     return {"kind": kind, "hidden": H, "vocabulary": V, "threads": threads, "seconds": seconds}
 
