@@ -1,8 +1,9 @@
-"""Training on two threads while another process keeps one core busy, ours beside torch.nn.
+"""Training on two threads while something else runs, ours beside torch.nn.
 
     python benchmarks/busy.py [--rounds 10]
 
-Quiet and busy rounds alternate. What counts is the share of its quiet speed that each keeps.
+Quiet rounds alternate with rounds beside a process that keeps one core busy, and beside another
+training on two threads. What counts is the share of its quiet speed that each keeps.
 """
 
 from __future__ import annotations
@@ -19,6 +20,27 @@ from contest import Contest, spread
 
 NAMES = ("auto", "embedding", "concise")
 STEPS = 3
+STEP = str(Path(__file__).with_name("step.py"))
+ARGUMENTS = [STEP, "--threads", "2", "--kinds", "gru", "--work"]
+
+
+def start_burner() -> subprocess.Popen[str]:
+    """A process that keeps one core busy."""
+    core = min(os.sched_getaffinity(0))
+    program = f"import os; os.sched_setaffinity(0, [{core}])\nwhile True: pass"
+    return subprocess.Popen([sys.executable, "-c", program], text=True)
+
+
+def start_training() -> subprocess.Popen[str]:
+    """Another training on two threads."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [sys.executable, *ARGUMENTS, "auto"], stdin=pipe, stdout=pipe, text=True
+    )
+    assert process.stdin is not None and process.stdout is not None
+    process.stdout.readline()
+    print(10**9, file=process.stdin, flush=True)
+    return process
 
 
 def main() -> None:
@@ -26,31 +48,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
-    script = str(Path(__file__).with_name("step.py"))
-    arguments = [script, "--threads", "2", "--kinds", "gru", "--work"]
-    contest = Contest({name: [*arguments, name] for name in NAMES})
-    core = min(os.sched_getaffinity(0))
-    burner = subprocess.Popen(
-        [sys.executable, "-c", f"import os; os.sched_setaffinity(0, [{core}])\nwhile True: pass"]
-    )
-    quiet: dict[str, list[float]] = {name: [] for name in NAMES}
-    busy: dict[str, list[float]] = {name: [] for name in NAMES}
+    contest = Contest({name: [*ARGUMENTS, name] for name in NAMES})
+    others = {"a busy core": start_burner(), "a training": start_training()}
+    for process in others.values():
+        process.send_signal(signal.SIGSTOP)
+    states = ("quiet", *others)
+    seconds = {(name, state): list[float]() for name in NAMES for state in states}
     try:
         for _ in range(options.rounds):
-            for seconds, state in ((quiet, signal.SIGSTOP), (busy, signal.SIGCONT)):
-                burner.send_signal(state)
+            for state in states:
+                if state in others:
+                    others[state].send_signal(signal.SIGCONT)
                 for name in NAMES:
-                    seconds[name].append(contest.round(name, STEPS))
+                    seconds[name, state].append(contest.round(name, STEPS))
+                if state in others:
+                    others[state].send_signal(signal.SIGSTOP)
     finally:
-        burner.kill()
+        for process in others.values():
+            process.kill()
     contest.end()
-    print("GRU step, H=256, V=1027, 2 threads, quiet and with one core kept busy")
+    print("GRU step, H=256, V=1027, B=32, T=35, 2 threads")
     for name in NAMES:
-        share = statistics.median(quiet[name]) / statistics.median(busy[name])
-        print(
-            f"  {name:10} quiet {spread(quiet[name], 1e-3, 'ms')}"
-            f"  busy {spread(busy[name], 1e-3, 'ms')}  keeps {share:.0%}"
-        )
+        quiet = statistics.median(seconds[name, "quiet"])
+        for state in states:
+            share = quiet / statistics.median(seconds[name, state])
+            print(f"  {name:10} {state:12} {spread(seconds[name, state], 1e-3, 'ms')}  {share:.0%}")
 
 
 if __name__ == "__main__":

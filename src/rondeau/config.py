@@ -21,6 +21,8 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Documents = Literal["file", "blank-line", "line"]
 Newlines = Literal["keep", "space"]
 Split = Literal["document", "tail", "none"]
+BUDGETS = ("epochs", "steps", "minutes")
+"""The settings that say how long to train, of which one is given."""
 
 
 def flag(name: str) -> str:
@@ -206,7 +208,7 @@ class TrainConfig(TextConfig, ModelConfig):
             require(value is None or value > 0, name, value, "must be above 0")
         for name in ("warmup", "weight_decay", "clip", "patience"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
-        budgets = [name for name in ("epochs", "steps", "minutes") if getattr(self, name)]
+        budgets = [name for name in BUDGETS if getattr(self, name)]
         if len(budgets) > 1:
             raise OptionError(f"{' and '.join(map(flag, budgets))}: give only one budget")
 

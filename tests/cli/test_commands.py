@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -249,6 +250,21 @@ def test_bad_input_gets_one_line_exit_code_2_and_harms_nothing(
     assert (tmp_path / "full" / "precious").read_text() == "mine"
 
 
+@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.stem)
+def test_a_recipe_trains_and_a_budget_of_ones_own_replaces_the_recipes(
+    rondeau, rhymes, tmp_path, recipe
+):
+    words = cut_budget(["train", rhymes, "--config", recipe, "--out", tmp_path / "run", "--quiet"])
+    code, stdout, stderr = rondeau(*words)
+    assert (code, stderr) == (0, ""), stderr
+    code, stdout, _ = rondeau("info", tmp_path / "run", "--json")
+    settings = json.loads(stdout)["settings"]
+    assert settings["steps"] == 4
+    wanted = tomllib.loads(recipe.read_text())
+    for name in wanted.keys() - {"epochs", "steps", "minutes", "hidden", "documents", "layers"}:
+        assert settings[name] == wanted[name], name
+
+
 def readme_commands():
     """Every `rondeau …` line in the READMEs' code blocks."""
     lines = {}
@@ -267,6 +283,9 @@ def test_every_command_of_the_readmes_runs(rondeau, run, rhymes, tmp_path, monke
     text = "".join(f"分开不分开{chr(0x4E00 + i % 60)}" for i in range(900))
     Path("jaychou_lyrics.txt.zip").write_bytes(b"")
     Path("lyrics.txt").write_text(text)
+    for name in ("tinyshakespeare.txt", "songci.txt"):
+        shutil.copy(rhymes, name)
+    shutil.copytree(ROOT / "recipes", "recipes")
     commands = readme_commands()
     assert len(commands) >= 8
     for command in commands:

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
-from cyclopts.config import Env, Toml
+from cyclopts.config import Dict, Env
 
 import rondeau
 from rondeau.cli.reproduce import reproduce
 from rondeau.cli.train import train
 from rondeau.cli.use import evaluate, generate, info, score
+from rondeau.config import BUDGETS, flag
 from rondeau.errors import OptionError, RondeauError
 
 app = App(
@@ -46,10 +47,13 @@ def launch(
     app.config = (Env("RONDEAU_", command=False),)
     if config is not None:
         try:
-            tomllib.loads(config.read_text(encoding="utf-8"))
+            values = tomllib.loads(config.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise OptionError(f"--config {config}: cannot be read as TOML: {error}") from None
-        app.config += (Toml(config, use_commands_as_keys=False, must_exist=True),)
+        if {token.partition("=")[0] for token in tokens} & set(map(flag, BUDGETS)):
+            # One budget replaces another: it isn't a second one.
+            values = {key: value for key, value in values.items() if key not in BUDGETS}
+        app.config += (Dict(values, use_commands_as_keys=False, source=str(config)),)
     # A lone hyphen, standard input, would be taken for an option; as a path it is the same source.
     tokens = tuple("./-" if token == "-" else token for token in tokens)
     app(tokens, exit_on_error=False, print_error=False)
