@@ -37,7 +37,8 @@ def start_training() -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, *ARGUMENTS, "auto"], stdin=pipe, stdout=pipe, text=True
     )
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     process.stdout.readline()
     print(10**9, file=process.stdin, flush=True)
     return process
