@@ -157,7 +157,24 @@ class TextConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(TextConfig, ModelConfig):
+class ComputeConfig(Settings):
+    """Where and how a model is computed: the same model, other seconds."""
+
+    device: Device = "auto"
+    """Where to compute."""
+    threads: int | None = None
+    """Processor threads (default: all that this process may use)."""
+    backend: Backend = "auto"
+    """How the recurrence is computed."""
+
+    def check(self) -> None:
+        """Raise OptionError for an impossible number of threads."""
+        if self.threads is not None:
+            require(self.threads >= 1, "threads", self.threads, "must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(ComputeConfig, TextConfig, ModelConfig):
     """All settings of a training. What is None is chosen by the size of the text and said."""
 
     dropout: float = 0.2
@@ -190,20 +207,14 @@ class TrainConfig(TextConfig, ModelConfig):
     """Stop after so many evaluations without improvement; 0 for never."""
     eval_every: int | None = None
     """Steps between evaluations on the validation split."""
-    device: Device = "auto"
-    """Where to compute."""
-    threads: int | None = None
-    """Processor threads (default: all that this process may use)."""
-    backend: Backend = "auto"
-    """How the recurrence is computed."""
 
     def check(self) -> None:
         """Raise OptionError for impossible values and for two budgets at once."""
-        ModelConfig.check(self)
-        TextConfig.check(self)
+        for part in (ModelConfig, TextConfig, ComputeConfig):
+            part.check(self)
         for name in ("batch", "seq_len"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        for name in ("epochs", "steps", "eval_every", "threads", "minutes", "lr"):
+        for name in ("epochs", "steps", "eval_every", "minutes", "lr"):
             value = getattr(self, name)
             require(value is None or value > 0, name, value, "must be above 0")
         for name in ("warmup", "weight_decay", "clip", "patience"):

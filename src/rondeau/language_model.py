@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from rondeau.config import DecodingConfig, Device, TextConfig
+from rondeau.config import Backend, DecodingConfig, Device, TextConfig
 from rondeau.errors import CorpusError, RunError, UnsupportedError
 from rondeau.evaluation.perplexity import Evaluation, document_bits, evaluate
 from rondeau.generation.streams import FinishReason, Piece, generate_pieces
@@ -62,10 +62,13 @@ class LanguageModel:
         self.whole_documents = whole_documents
 
     @classmethod
-    def load(cls, run: str | Path, *, device: Device = "auto") -> LanguageModel:
+    def load(
+        cls, run: str | Path, *, device: Device = "auto", backend: Backend = "auto"
+    ) -> LanguageModel:
         """The best model of a run folder (RunError if it is missing or damaged)."""
         folder = RunFolder.open(run)
         model, tokenizer, whole = load_model(folder)
+        model.backend = backend
         return cls(model.to(pick_device(device)), tokenizer, folder, whole_documents=whole)
 
     def stream(

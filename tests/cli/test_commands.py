@@ -328,3 +328,11 @@ def test_a_text_from_standard_input_is_kept_and_found_again(rondeau, rhymes, tmp
     code, stdout, _ = rondeau("evaluate", tmp_path / "moved", "--json")
     assert code == 0
     assert len(json.loads(stdout)["splits"]) == 3
+
+
+def test_another_backend_writes_the_same_text(rondeau, run):
+    texts = {
+        rondeau("generate", run, "--seed", 3, "--backend", backend)[1]
+        for backend in ("auto", "reference", "library")
+    }
+    assert len(texts) == 1

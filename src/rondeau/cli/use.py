@@ -16,11 +16,13 @@ from rondeau.cli.output import (
     print_json,
     print_table,
 )
-from rondeau.config import DecodingConfig, Device
+from rondeau.config import ComputeConfig, DecodingConfig
 from rondeau.text.corpus import SplitName
 
 if TYPE_CHECKING:
     from rondeau.language_model import LanguageModel
+
+Computing = Annotated[ComputeConfig, Parameter(name="*")]
 
 
 def generate(
@@ -33,8 +35,7 @@ def generate(
     seed: int | None = None,
     num_samples: int = 1,
     json: bool = False,
-    device: Device = "auto",
-    threads: int | None = None,
+    compute: Computing = ComputeConfig(),  # noqa: B008
 ) -> None:
     """Continue a text with a trained model, shown as it is written.
 
@@ -54,12 +55,8 @@ def generate(
         How many continuations.
     json
         Print one JSON document with the seed.
-    device
-        Where to compute.
-    threads
-        Processor threads (default: all that this process may use).
     """
-    model = load(run, device, threads)
+    model = load(run, compute)
     drawn = seed is None
     seed = secrets.randbelow(2**32) if seed is None else seed
     unknown = model.unknown(prefix)
@@ -95,8 +92,7 @@ def evaluate(
     *,
     split: SplitName | None = None,
     json: bool = False,
-    device: Device = "auto",
-    threads: int | None = None,
+    compute: Computing = ComputeConfig(),  # noqa: B008
 ) -> None:
     """Perplexity, bits per character and per byte of a file, or of the run's own splits.
 
@@ -110,12 +106,8 @@ def evaluate(
         Only this split: train, validation or test.
     json
         Print one JSON document.
-    device
-        Where to compute.
-    threads
-        Processor threads (default: all that this process may use).
     """
-    model = load(run, device, threads)
+    model = load(run, compute)
     evaluations = model.evaluate(file, splits=[split] if split else None)
     note_compilation(False)
     if json:
@@ -129,8 +121,7 @@ def score(
     text: str,
     *,
     json: bool = False,
-    device: Device = "auto",
-    threads: int | None = None,
+    compute: Computing = ComputeConfig(),  # noqa: B008
 ) -> None:
     """The surprisal of a text in bits, in total and per character.
 
@@ -142,12 +133,8 @@ def score(
         The text, read as a document from its beginning to its end.
     json
         Print one JSON document.
-    device
-        Where to compute.
-    threads
-        Processor threads (default: all that this process may use).
     """
-    model = load(run, device, threads)
+    model = load(run, compute)
     unknown = model.unknown(text)
     if unknown:
         note(f"{' '.join(map(repr, unknown))} not in the vocabulary, read as <unk>")
@@ -170,7 +157,7 @@ def info(run: Path, *, json: bool = False) -> None:
     json
         Print one JSON document.
     """
-    model = load(run, "cpu", None)
+    model = load(run, ComputeConfig(device="cpu"))
     described = model.info()
     if json:
         print_json(described)
@@ -181,10 +168,10 @@ def info(run: Path, *, json: bool = False) -> None:
         print("\n".join(as_rows({number.pop("split"): number})))
 
 
-def load(run: Path, device: Device, threads: int | None) -> LanguageModel:
+def load(run: Path, compute: ComputeConfig) -> LanguageModel:
     """The model of a run, on its device."""
     from rondeau.language_model import LanguageModel
     from rondeau.network.device import set_threads
 
-    set_threads(threads)
-    return LanguageModel.load(run, device=device)
+    set_threads(compute.threads)
+    return LanguageModel.load(run, device=compute.device, backend=compute.backend)

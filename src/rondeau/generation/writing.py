@@ -91,17 +91,30 @@ def _write(
     last: int,
     ids: Array,
     uniforms: Array,
-    settings: Any,
-    output: Any,
-    arguments: Any,
+    banned: Array,
+    temperature: float,
+    k: int,
+    p: float,
+    W_bridge: Array,
+    b_bridge: Array,
+    W: Array,
+    b: Array,
     features: Array,
     logits: Array,
     room: Array,
+    table: Array,
+    rows: Array,
+    numbers: Array,
+    W_in: Array,
+    product: Array,
+    projected: Array,
+    h: Array,
+    part1: Array,
+    part2: Array,
+    part3: Array,
+    part4: Array,
 ) -> None:
-    banned, temperature, k, p = settings
-    W_bridge, b_bridge, W, b = output
-    rows, state = arguments[1], arguments[5]
-    h = state[0]
+    arguments = table, rows, numbers, W_in, product, projected, h, part1, part2, part3, part4
     E, V = len(b_bridge), len(b)
     for t in range(len(ids)):
         if E:
@@ -156,7 +169,8 @@ class CompiledWriter(Writer):
             np.empty((B, len(panels) * panels.shape[-1]), np.float32) for panels in self.output[::2]
         )
         room = np.empty((B, V), np.int64)
-        arguments = self.settings, self.output, self.steps.arguments, features, logits, room
+        buffers = features, logits, room
+        arguments = *self.settings, *self.output, *buffers, *self.steps.arguments
         WRITE[self.steps.name](B, ids, np.ascontiguousarray(uniforms), *arguments)
         return ids
 

@@ -10,11 +10,10 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from rondeau.config import Backend
 from rondeau.errors import OptionError
 from rondeau.network.backends import library, numba, reference
 from rondeau.network.cells import Cell
-
-BackendName = Literal["auto", "reference", "library", "numba"]
 
 
 def choose(cell: Cell) -> Literal["reference", "library", "numba"]:
@@ -25,7 +24,7 @@ def choose(cell: Cell) -> Literal["reference", "library", "numba"]:
 
 
 def unroll(
-    cell: Cell, inputs: Tensor, carry: Any, *, backend: BackendName = "auto"
+    cell: Cell, inputs: Tensor, carry: Any, *, backend: Backend = "auto"
 ) -> tuple[Tensor, Any]:
     """Apply a cell over time.
 

@@ -31,65 +31,34 @@ lstm_forward = KERNELS[32].lstm_forward.kernel
 
 
 def rnn_layer(
-    first: int,
-    last: int,
-    at: int,
-    table: Array,
-    rows: Array,
-    weights: Any,
-    state: Any,
-    product: Array,
+    first: int, last: int, at: int, table: Array, rows: Array, product: Array, parts: Any
 ) -> None:
     """Layer `at` of an RNN."""
-    U, c, relu = weights
-    rnn_forward(first, last, table, rows, U[at], c[at], relu[at] > 0, state[0][at], product)
+    h, _, U, c, relu = parts
+    rnn_forward(first, last, table, rows, U[at], c[at], relu[at] > 0, h[at], product)
 
 
 def gru_after_layer(
-    first: int,
-    last: int,
-    at: int,
-    table: Array,
-    rows: Array,
-    weights: Any,
-    state: Any,
-    product: Array,
+    first: int, last: int, at: int, table: Array, rows: Array, product: Array, parts: Any
 ) -> None:
     """Layer `at` of a GRU with the reset after."""
-    U, c, b_n = weights
-    h, saved = state
+    h, saved, U, c, b_n = parts
     gru_after_forward(first, last, table, rows, U[at], c[at], b_n[at], h[at], saved, product)
 
 
 def gru_before_layer(
-    first: int,
-    last: int,
-    at: int,
-    table: Array,
-    rows: Array,
-    weights: Any,
-    state: Any,
-    product: Array,
+    first: int, last: int, at: int, table: Array, rows: Array, product: Array, parts: Any
 ) -> None:
     """Layer `at` of a GRU with the reset before."""
-    U_rz, U_n, c = weights
-    h, saved = state
+    h, saved, U_rz, U_n, c = parts
     gru_before_forward(first, last, table, rows, U_rz[at], U_n[at], c[at], h[at], saved, product)
 
 
 def lstm_layer(
-    first: int,
-    last: int,
-    at: int,
-    table: Array,
-    rows: Array,
-    weights: Any,
-    state: Any,
-    product: Array,
+    first: int, last: int, at: int, table: Array, rows: Array, product: Array, parts: Any
 ) -> None:
     """Layer `at` of an LSTM."""
-    U, c = weights
-    h, cells, saved = state
+    h, cells, saved, U, c = parts
     lstm_forward(first, last, table, rows, U[at], c[at], h[at], cells[at], saved, product)
     for b in range(first, last):
         cells[at, 0, b] = cells[at, 1, b]
@@ -105,24 +74,29 @@ def step(
     rows: Array,
     numbers: Array,
     W: Array,
-    weights: Any,
-    state: Any,
     product: Array,
     projected: Array,
+    h: Array,
+    part1: Array,
+    part2: Array,
+    part3: Array,
+    part4: Array,
 ) -> None:
     """Every layer reads one step of streams first to last; the others may be another thread's.
 
     table (N, G·H): layer 0's projected inputs, of which stream b reads rows[0, b]; numbers (1, B):
-    0, 1, …; W: the packed input weights of the layers above; state: h (L, 2, B, H) with the carry
-    in [:, 0], an LSTM's c likewise, and what the kernels save; product, projected (B, ≥ G·H).
+    0, 1, …; W: the packed input weights of the layers above; product, projected (B, ≥ G·H);
+    h (L, 2, B, H) with the carry in [:, 0]; the other parts are the cell's, for all layers: an
+    LSTM's c like h, what the kernels save, weights. Every cell has five, since a kernel that takes
+    any number is compiled once more for each way to call it.
     """
-    h = state[0]
+    parts = h, part1, part2, part3, part4
     for at in range(h.shape[0]):
         if at == 0:
-            layer(first, last, at, table, rows, weights, state, product)
+            layer(first, last, at, table, rows, product, parts)
         else:
             multiply32(h[at - 1, 0], W[at - 1], projected, first, last)
-            layer(first, last, at, projected, numbers, weights, state, product)
+            layer(first, last, at, projected, numbers, product, parts)
         for b in range(first, last):
             h[at, 0, b] = h[at, 1, b]
 
@@ -138,6 +112,8 @@ STEPS = {
     "lstm": _step("lstm", lstm_layer),
 }
 """The steps by cell, for the kernels that call them."""
+SAVED = {"rnn": 0, "gru_after": 4, "gru_before": 4, "lstm": 5}
+"""What a cell's kernel saves of a step, in units of H."""
 
 
 def step_name(cell: Cell) -> str:
@@ -173,13 +149,11 @@ class Steps:
         self.carry = [np.ascontiguousarray(part[:, :, streams]) for part in self.carry]
         B, H = self.carry[0].shape[2:]
         self.rows = np.zeros((1, B), np.int64)
-        saved = [] if self.name == "rnn" else [np.empty((1, B, 5 * H), np.float32)]
-        if self.name.startswith("gru"):
-            saved = [np.empty((1, B, 4 * H), np.float32)]
+        saved = np.empty((1, B, SAVED[self.name] * H), np.float32)
         buffers = np.empty((2, B, self.width), np.float32)
         self.arguments = (
-            *(self.table, self.rows, np.arange(B)[None], self.W, self.weights),
-            *((*self.carry, *saved), buffers[0], buffers[1]),
+            *(self.table, self.rows, np.arange(B)[None], self.W, *buffers),
+            *(*self.carry, saved, *self.weights),
         )
 
 
