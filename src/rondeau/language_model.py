@@ -24,8 +24,9 @@ from rondeau.network.model import Model
 from rondeau.run.folder import RunFolder
 from rondeau.run.origin import read_corpus
 from rondeau.run.weights import load_model
-from rondeau.text.corpus import SPLIT_NAMES, Corpus, SplitName, one_text
+from rondeau.text.corpus import Corpus, one_text
 from rondeau.text.reading import normalise, read_documents
+from rondeau.text.splits import SPLIT_NAMES, SplitName
 from rondeau.text.tokenizer import CharTokenizer
 
 SAMPLE_SEEDS = 2**32
@@ -154,11 +155,11 @@ class LanguageModel:
                 documents = [one_text(documents, reading)]
             return [self.evaluate_documents(documents, split=str(source))]
         corpus = self.corpus()
-        wanted = splits or [s for s in SPLIT_NAMES if corpus.of(s)]
+        wanted = splits or [s for s in SPLIT_NAMES if corpus.parts[s]]
         for split in wanted:
-            if not corpus.of(split):
+            if not corpus.parts[split]:
                 raise RunError(f"--split {split}: the run was trained with no {split} split")
-        return [self.evaluate_documents(corpus.of(s), split=s) for s in wanted]
+        return [self.evaluate_documents(corpus.parts[s], split=s) for s in wanted]
 
     def evaluate_documents(self, documents: Sequence[str], *, split: str) -> Evaluation:
         """The cost of documents, under a name for the split."""

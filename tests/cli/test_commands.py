@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from rondeau.cli import main
+from rondeau.config import TextConfig
+from rondeau.text.prepared import prepare
 
 ROOT = Path(__file__).parents[2]
 
@@ -143,6 +145,19 @@ def test_info_tells_the_config_the_sizes_the_data_and_the_numbers(rondeau, run):
     assert "parameters" in stdout
 
 
+def test_prepare_tells_what_it_kept_and_train_uses_it(rondeau, rhymes, tmp_path):
+    ready = tmp_path / "ready"
+    code, stdout, _ = rondeau("prepare", rhymes, "--documents", "blank-line", "--out", ready)
+    assert code == 0
+    assert re.search(r"train +\d+ +[\d,]+ +\d+\.\d MB", stdout)
+    code, stdout, _ = rondeau(
+        "prepare", rhymes, "--documents", "blank-line", "--out", tmp_path / "again", "--json"
+    )
+    characters = json.loads(stdout)["splits"]["train"]["characters"]
+    code, stdout, stderr = rondeau("train", ready, "--out", tmp_path / "run", *SMALL, "--json")
+    assert (code, json.loads(stdout)["data"]["characters"]["train"]) == (0, characters), stderr
+
+
 def test_reproduce_json_is_a_list_of_experiments(rondeau, tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("".join(f"分开不分开{chr(0x4E00 + i % 60)}" for i in range(900)))
@@ -199,7 +214,15 @@ def bad_inputs(tmp_path, run, backwards_run):
     data[1000] ^= 1
     (damaged / "model.safetensors").write_bytes(data)
     good = tmp_path / "good.txt"
+    ready = tmp_path / "ready"
+    prepare([good], TextConfig(split="tail"), out=ready)
     return [
+        (["prepare", good], "--out"),
+        (["prepare", "--out", tmp_path / "new"], "name a file"),
+        (["prepare", good, "--out", tmp_path / "full"], "already exists"),
+        (["prepare", tmp_path / "binary.txt", "--out", tmp_path / "new"], "binary"),
+        (["train", ready, "--split", "none"], "--split none"),
+        (["train", ready, good], "ready: has no .txt"),
         (["train", tmp_path / "nowhere.txt"], "no such file"),
         (["train", tmp_path / "empty.txt"], "has no text"),
         (["train", tmp_path / "binary.txt"], "binary"),

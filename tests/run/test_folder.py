@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rondeau.errors import RunError
-from rondeau.run.files import write_atomic
+from rondeau.files import write_atomic
 from rondeau.run.folder import RunFolder
 
 bytes_by_name = st.dictionaries(

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rondeau.text.batches import Windows, fit_windows, join_documents
-from rondeau.text.tokenizer import BOS, UNK, CharTokenizer
+from rondeau.text.batches import Windows, fit_windows
+from rondeau.text.tokenizer import UNK
 
 NEVER = np.zeros(100, dtype=bool)
 
@@ -12,12 +12,6 @@ NEVER = np.zeros(100, dtype=bool)
 def windows(ids, batch=4, seq_len=5, seen_once=NEVER, **settings):
     ring = np.asarray(ids, dtype=np.int32)
     return Windows(ring, seen_once, batch, seq_len, seed=0, **settings)
-
-
-def test_documents_are_joined_by_their_beginnings():
-    tokenizer = CharTokenizer.train(["ab", "c"])
-    a, b, c = tokenizer.encode("abc")
-    assert join_documents(tokenizer, ["ab", "c"]).tolist() == [BOS, a, b, BOS, c]
 
 
 @pytest.mark.parametrize("random", [False, True])

@@ -7,7 +7,10 @@ import pytest
 
 from rondeau.config import TextConfig
 from rondeau.errors import CorpusError
-from rondeau.text.corpus import load_corpus, read_songs, split_corpus
+from rondeau.text.corpus import split_corpus
+from rondeau.text.loading import load_corpus, read_songs
+from rondeau.text.splits import SPLIT_NAMES
+from rondeau.text.tokenizer import BOS
 
 DOCUMENTS = [f"document number {i}" for i in range(50)]
 
@@ -15,7 +18,7 @@ DOCUMENTS = [f"document number {i}" for i in range(50)]
 def test_documents_are_split_80_10_10_and_none_is_in_two_splits():
     corpus = split_corpus(DOCUMENTS, TextConfig())
     assert [len(s) for s in (corpus.train, corpus.validation, corpus.test)] == [40, 5, 5]
-    assert Counter(corpus.train + corpus.validation + corpus.test) == Counter(DOCUMENTS)
+    assert Counter(d for name in SPLIT_NAMES for d in corpus.parts[name]) == Counter(DOCUMENTS)
 
 
 def test_the_seed_decides_what_is_held_out():
@@ -43,7 +46,25 @@ def test_two_documents_still_have_one_to_train_and_one_to_validate():
 
 def test_nothing_is_held_out_when_asked():
     corpus = split_corpus(DOCUMENTS, TextConfig(split="none"))
-    assert (corpus.validation, corpus.test) == ((), ())
+    assert (len(corpus.validation), len(corpus.test)) == (0, 0)
+
+
+def test_a_ring_of_ids_is_documents_joined_by_their_beginnings():
+    corpus = split_corpus(["ab" * 10, "c"], TextConfig(split="document", seed=1))
+    ring = corpus.train.ring.tolist()
+    assert ring == [BOS, *corpus.tokenizer.encode(corpus.train[0])]
+    assert len(corpus.tokenizer) in (4, 5)
+
+
+def test_held_out_characters_that_training_never_saw_come_back_to_the_letter():
+    documents = [chr(0x4E00 + i) * 3 + "\U00020000" for i in range(30)]
+    corpus = split_corpus(documents, TextConfig())
+    assert Counter(d for name in SPLIT_NAMES for d in corpus.parts[name]) == Counter(documents)
+    assert max(corpus.train.ring) < len(corpus.tokenizer) <= max(corpus.validation.ring)
+    held_out = corpus.validation
+    assert held_out.utf8_bytes == sum(len(d.encode()) for d in held_out) == 13 * len(held_out)
+    assert held_out.characters == held_out.lengths.sum() == 4 * len(held_out)
+    assert held_out.excerpt(1, 1, 3) == held_out[1][1:3]
 
 
 def test_a_handful_of_characters_is_no_corpus():

@@ -6,9 +6,12 @@ import json
 import zipfile
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rondeau.config import TextConfig
 from rondeau.errors import CorpusError
+from rondeau.text import encodings
 from rondeau.text.reading import read_documents
 
 TEXT = "春天来了\n鸟飞回来\n\n夏天来了\n蝉在树上"
@@ -115,3 +118,27 @@ def test_a_missing_file_and_an_empty_folder_are_refused(tmp_path):
         read(tmp_path / "nowhere.txt")
     with pytest.raises(CorpusError, match=r"has no \.txt"):
         read(tmp_path)
+
+
+ANYTHING = st.text(st.sampled_from("ab \t\n\r\u0301\u00e9\u1100\u1161\u11a8\uac00分\U00020000"))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    ANYTHING,
+    st.sampled_from(["utf-8", "gb18030", "utf-16-le"]),
+    st.sampled_from([None, "file", "line", "blank-line"]),
+    st.sampled_from(["keep", "space"]),
+    st.sampled_from([None, 1, 7]),
+    st.sampled_from([2, 4, 6]),
+)
+def test_a_file_is_read_the_same_whatever_the_size_of_its_blocks(
+    tmp_path_factory, text, encoding, documents, newlines, limit, block
+):
+    path = tmp_path_factory.mktemp("blocks") / "a.txt"
+    path.write_bytes((text + "\nend").encode(encoding))
+    config = TextConfig(documents=documents, newlines=newlines, limit=limit, encoding=encoding)
+    at_once = read_documents([path], config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encodings, "BLOCK", block)
+        assert read_documents([path], config) == at_once

@@ -17,6 +17,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict, Env
 
 import rondeau
+from rondeau.cli.prepare import prepare
 from rondeau.cli.reproduce import reproduce
 from rondeau.cli.train import train
 from rondeau.cli.use import evaluate, generate, info, score
@@ -28,7 +29,7 @@ app = App(
     help="Recurrent language models: train, generate, and measure honestly.",
     version=rondeau.__version__,
 )
-for verb in (train, generate, evaluate, score, info, reproduce):
+for verb in (train, prepare, generate, evaluate, score, info, reproduce):
     app.command(verb)
 
 

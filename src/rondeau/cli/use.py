@@ -17,7 +17,7 @@ from rondeau.cli.output import (
     print_table,
 )
 from rondeau.config import ComputeConfig, DecodingConfig
-from rondeau.text.corpus import SplitName
+from rondeau.text.splits import SplitName
 
 if TYPE_CHECKING:
     from rondeau.language_model import LanguageModel

@@ -8,7 +8,7 @@ its own answer gets `leaked_loss` and no perplexity.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,9 @@ from rondeau.errors import CorpusError
 from rondeau.evaluation.surprisal import document_targets, surprisals
 from rondeau.network.model import Model
 from rondeau.text.tokenizer import UNK, CharTokenizer
+
+BLOCK = 2**20
+"""Characters evaluated together."""
 
 
 @dataclass(frozen=True)
@@ -110,20 +113,41 @@ def evaluate(
 
     Raises CorpusError where there is nothing to count.
     """
-    characters = sum(map(len, documents))
+    targets = characters = utf8_bytes = unknown = 0
+    bits = known_bits = 0.0
+    for block in _blocks(documents):
+        costs = document_bits(model, tokenizer, block, whole=whole)
+        for document, cost in zip(block, costs, strict=True):
+            known = np.ones(len(cost), dtype=bool)
+            known[: len(document)] = tokenizer.encode(document) != UNK
+            targets += len(cost)
+            characters += len(document)
+            utf8_bytes += len(document.encode("utf-8", "surrogatepass"))
+            unknown += int((~known).sum())
+            bits += float(cost.sum())
+            known_bits += float(cost[known].sum())
     if not characters:
         raise CorpusError(f"{split}: has no text to evaluate")
-    bits = document_bits(model, tokenizer, documents, whole=whole)
-    unknown_at = [tokenizer.encode(document) == UNK for document in documents]
-    unknown_bits = sum(b[: len(u)][u].sum() for b, u in zip(bits, unknown_at, strict=True))
-    total = float(sum(b.sum() for b in bits))
     return Evaluation(
         split=split,
-        targets=sum(map(len, bits)),
+        targets=targets,
         characters=characters,
-        utf8_bytes=sum(len(d.encode("utf-8", "surrogatepass")) for d in documents),
-        bits=total,
-        unknown=int(sum(u.sum() for u in unknown_at)),
-        known_bits=total - float(unknown_bits),
+        utf8_bytes=utf8_bytes,
+        bits=bits,
+        unknown=unknown,
+        known_bits=known_bits,
         leaks=not model.causal,
     )
+
+
+def _blocks(documents: Iterable[str]) -> Iterator[list[str]]:
+    """Documents by the million characters, so that memory doesn't grow with a split."""
+    block: list[str] = []
+    held = 0
+    for document in documents:
+        block.append(document)
+        held += len(document)
+        if held >= BLOCK:
+            yield block
+            block, held = [], 0
+    yield block

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rondeau.errors import RunError
-from rondeau.run.files import sha256, write_atomic
+from rondeau.files import sha256, write_atomic
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"

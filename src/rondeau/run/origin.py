@@ -14,7 +14,8 @@ from pathlib import Path
 from rondeau.config import TextConfig
 from rondeau.errors import RunError
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
-from rondeau.text.corpus import Corpus, load_corpus
+from rondeau.text.corpus import Corpus
+from rondeau.text.loading import load_corpus
 
 ORIGIN, KEPT = "private/corpus.json", "private/corpus.jsonl"
 

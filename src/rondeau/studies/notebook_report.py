@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from rondeau.run.files import write_atomic
+from rondeau.files import write_atomic
 from rondeau.studies.notebook import (
     CONTINUED_CHARACTERS,
     EXPERIMENTS,

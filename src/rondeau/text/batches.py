@@ -6,25 +6,13 @@ training reads exactly what an uninterrupted one would. Arrays are time-major, (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rondeau.text.tokenizer import BOS, UNK, CharTokenizer, Ids
-
-
-def join_documents(tokenizer: CharTokenizer, documents: Sequence[str]) -> NDArray[np.int32]:
-    """`<bos> document <bos> document …` as one array, read as a ring: the last end is the first."""
-    total = sum(map(len, documents)) + len(documents)
-    ids = np.empty(total, dtype=np.int32)
-    at = 0
-    for document in documents:
-        ids[at] = BOS
-        ids[at + 1 : at + 1 + len(document)] = tokenizer.encode(document)
-        at += 1 + len(document)
-    return ids
+from rondeau.text.documents import Ring
+from rondeau.text.tokenizer import UNK, Ids
 
 
 @dataclass(frozen=True)
@@ -36,7 +24,7 @@ class Windows:
     Ids marked in `seen_once` are read as `<unk>` half of the time.
     """
 
-    ring: NDArray[np.int32]
+    ring: Ring
     seen_once: NDArray[np.bool_]
     batch: int
     seq_len: int
@@ -65,7 +53,7 @@ class Windows:
 
 
 def fit_windows(
-    ring: NDArray[np.int32],
+    ring: Ring,
     seen_once: NDArray[np.bool_],
     *,
     batch: int,

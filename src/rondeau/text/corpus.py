@@ -1,46 +1,63 @@
-"""Documents to splits: what is trained on, chosen by, and reported once.
+"""A corpus: documents in their splits as ids, the vocabulary, and where they came from.
 
-By document: a seeded shuffle, 80/10/10 train, validation and test. Tail: the first 90 % trains, the
-last 10 % validates, nothing is inserted. None: all of it trains. It knows no ids.
+The vocabulary is the training split's. It knows no files: `loading` reads them, `prepared` keeps
+the same on a disk.
 """
 
 from __future__ import annotations
 
 import hashlib
-import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
-from pathlib import Path
-from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rondeau.config import Split, TextConfig
-from rondeau.errors import CorpusError
-from rondeau.text.reading import read_documents
+from rondeau.text.documents import (
+    Alphabet,
+    Documents,
+    Ring,
+    ring_counts,
+    ring_ids,
+    ring_starts,
+    utf8_bytes,
+)
+from rondeau.text.splits import SPLIT_NAMES, Ranges, SplitName, split_ranges
+from rondeau.text.tokenizer import CharTokenizer, Codes, to_codes
 
-SplitName = Literal["train", "validation", "test"]
-SPLIT_NAMES: tuple[SplitName, ...] = ("train", "validation", "test")
 EMBEDDED = "embedded songs"
-FEWEST_CHARACTERS = 20
-"""Below this there is nothing to learn and to hold out."""
+
+KeepRing = Callable[[SplitName, Alphabet, Iterator[NDArray[np.int32]]], Ring]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Corpus:
     """Documents in their splits, and how they came there.
 
-    `whole_documents` says whether a document's end is a thing to learn: not where one text was cut.
-    `documents` are all of them in the order of the sources; `notes` are sentences for the user
-    about what was done differently from what was asked.
+    settings: how they were read and split, whose `split` is the one that it became; fingerprint:
+    SHA-256 over the splits' texts, equal if and only if the same text is in each; notes: sentences
+    for the user about what was done differently from what was asked; documents: all of them in the
+    order of the sources, where those can't be read again.
     """
 
-    train: tuple[str, ...]
-    validation: tuple[str, ...] = ()
-    test: tuple[str, ...] = ()
-    split: Split = "document"
+    parts: Mapping[SplitName, Documents]
+    alphabet: Alphabet
+    settings: TextConfig
+    fingerprint: str
     sources: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
+
+    @property
+    def tokenizer(self) -> CharTokenizer:
+        """The vocabulary of the training split."""
+        return self.alphabet.tokenizer
+
+    @property
+    def split(self) -> Split:
+        """How it is split."""
+        return self.settings.split
 
     @property
     def named(self) -> bool:
@@ -52,81 +69,73 @@ class Corpus:
         """Whether documents are kept whole, so that their ends are targets."""
         return self.split == "document"
 
-    def of(self, split: SplitName) -> tuple[str, ...]:
-        """The documents of one split."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}[split]
+    @property
+    def train(self) -> Documents:
+        """What is learned from."""
+        return self.parts["train"]
 
     @property
-    def fingerprint(self) -> str:
-        """SHA-256 over the splits' texts: equal if and only if the same text is in each."""
-        digest = hashlib.sha256()
-        for name in SPLIT_NAMES:
-            for document in self.of(name):
-                data = document.encode("utf-8", "surrogatepass")
-                digest.update(f"{name} {len(data)}\n".encode() + data)
-        return digest.hexdigest()
+    def validation(self) -> Documents:
+        """What is chosen by."""
+        return self.parts["validation"]
 
-
-def load_corpus(sources: Sequence[str | Path], config: TextConfig) -> Corpus:
-    """Read the sources (none: the embedded songs) and split them as the settings say.
-
-    A corpus of one document is split by its tail, and a note says so.
-    Raises CorpusError for sources that are missing, unreadable, without text or far too small.
-    """
-    if sources:
-        documents = read_documents(sources, config)
-        notes: tuple[str, ...] = ()
-        names = tuple(str(Path(source)) for source in sources)
-    else:
-        documents = read_songs(config)
-        notes = (
-            f"no corpus given: using the {len(documents)} embedded songs "
-            f"({sum(map(len, documents)):,} characters)",
-        )
-        names = (EMBEDDED,)
-    corpus = split_corpus(documents, config)
-    return replace(corpus, sources=names, notes=notes + corpus.notes, documents=tuple(documents))
-
-
-def read_songs(config: TextConfig) -> list[str]:
-    """The songs that ship with Rondeau, one document each."""
-    with resources.as_file(resources.files("rondeau.text") / "songs") as folder:
-        return read_documents([folder], replace(config, documents="file", encoding="utf-8"))
+    @property
+    def test(self) -> Documents:
+        """What is reported once."""
+        return self.parts["test"]
 
 
 def split_corpus(documents: Sequence[str], config: TextConfig) -> Corpus:
-    """Documents to splits, as the settings say."""
-    characters = sum(map(len, documents))
-    if characters < FEWEST_CHARACTERS:
-        raise CorpusError(
-            f"the corpus has {characters} characters; give at least {FEWEST_CHARACTERS}"
-        )
-    split: Split = config.split
-    notes: tuple[str, ...] = ()
-    if split == "document" and len(documents) == 1:
-        split = "tail"
-        notes = (
-            "the corpus is one document: its last tenth is held out instead of whole documents "
-            "(--documents blank-line or line says what a document is)",
-        )
-    if split == "document":
-        shuffled = list(documents)
-        random.Random(config.seed).shuffle(shuffled)
-        held = max(1, round(len(shuffled) / 10))
-        tested = held if len(shuffled) > 2 else 0
-        return Corpus(
-            train=tuple(shuffled[held + tested :]),
-            validation=tuple(shuffled[:held]),
-            test=tuple(shuffled[held : held + tested]),
-            notes=notes,
-        )
-    text = one_text(documents, config)
-    if split == "none":
-        return Corpus(train=(text,), split=split, notes=notes)
-    cut = len(text) * 9 // 10
-    return Corpus(train=(text[:cut],), validation=(text[cut:],), split=split, notes=notes)
+    """Documents to a corpus in memory, split as the settings say; CorpusError for too few."""
+    lengths = np.array([len(document) for document in documents], dtype=np.int64)
+    ends = np.cumsum(lengths + 1) - 1
+    text = to_codes(one_text(documents, config))
+    return arrange(text, np.stack([ends - lengths, ends], 1), config, keep=in_memory)
+
+
+def arrange(text: Codes, documents: Ranges, config: TextConfig, *, keep: KeepRing) -> Corpus:
+    """A text of code points, with the ranges of its documents, to a corpus.
+
+    keep: takes a split's ids in blocks and gives back what stands for all of them.
+    """
+    splits = split_ranges(documents, config)
+    counts = {name: ring_counts(text, ranges) for name, ranges in splits.ranges.items()}
+    alphabet = Alphabet.of(counts["train"], counts["validation"] + counts["test"])
+    digest = hashlib.sha256(alphabet.codes.astype("<u4").tobytes())
+
+    def told(blocks: Iterator[NDArray[np.int32]]) -> Iterator[NDArray[np.int32]]:
+        for block in blocks:
+            digest.update(block.astype("<u4").data)
+            yield block
+
+    parts: dict[SplitName, Documents] = {}
+    for name in SPLIT_NAMES:
+        ranges = splits.ranges[name]
+        starts = ring_starts(ranges)
+        digest.update(starts.astype("<i8").data)
+        ring = keep(name, alphabet, told(ring_ids(text, ranges, alphabet)))
+        parts[name] = Documents(ring, starts, alphabet.codes, utf8_bytes(counts[name]))
+    return Corpus(
+        parts=parts,
+        alphabet=alphabet,
+        settings=replace(config, split=splits.kind),
+        fingerprint=digest.hexdigest(),
+        notes=splits.notes,
+    )
+
+
+def in_memory(
+    name: SplitName, alphabet: Alphabet, blocks: Iterator[NDArray[np.int32]]
+) -> NDArray[np.int32]:
+    """All of a ring as one array."""
+    return np.concatenate([np.empty(0, dtype=np.int32), *blocks])
+
+
+def joiner(config: TextConfig) -> str:
+    """What stands between documents that are read as one text."""
+    return "\n" if config.newlines == "keep" else " "
 
 
 def one_text(documents: Sequence[str], config: TextConfig) -> str:
     """Documents as the one text that a split by tail, or none, reads."""
-    return ("\n" if config.newlines == "keep" else " ").join(documents)
+    return joiner(config).join(documents)

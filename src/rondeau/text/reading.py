@@ -1,29 +1,48 @@
-"""Files to documents: formats, compression, encodings. It knows no splits and no vocabulary.
+"""Files to documents: formats, compression, normalising. It knows no splits and no vocabulary.
 
 Reads .txt (and any other plain text), .txt.gz, .zip, .jsonl (a `text` field), folders of these,
-and standard input (`-`).
+and standard input (`-`), all in blocks: a document is never longer in memory than it must be.
 """
 
 from __future__ import annotations
 
-import codecs
+import contextlib
 import gzip
-import io
+import itertools
 import json
 import lzma
 import re
+import shutil
 import sys
+import tempfile
 import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
 
 from rondeau.config import Documents, TextConfig
 from rondeau.errors import CorpusError
+from rondeau.text.encodings import read_text
 
 SUFFIXES = (".txt", ".txt.gz", ".zip", ".jsonl")
 """What is read from a folder; a file named directly may have any other ending."""
+IN_MEMORY = 2**28
+"""Bytes of unpacked data that are kept in memory; more goes to a temporary file."""
+BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
+
+Pieces = Iterator[tuple[str, bool]]
+"""Documents in pieces: a text, and whether its document ends there."""
+
+
+class _Block(NamedTuple):
+    """A block of a file or record; whole: it is one document by its format."""
+
+    name: str
+    text: str
+    last: bool
+    whole: bool
 
 
 def read_documents(sources: Sequence[str | Path], config: TextConfig) -> list[str]:
@@ -32,24 +51,41 @@ def read_documents(sources: Sequence[str | Path], config: TextConfig) -> list[st
     Raises CorpusError for a source that is missing, unreadable or without text.
     """
     documents: list[str] = []
-    left = config.limit
-    for name, text, whole in _texts(sources, config.encoding):
-        text = normalise(text, config, keep_lines=config.documents is not None)
-        parts = [text] if whole else split_documents(text, config.documents or "file")
-        for part in parts:
-            part = part.replace("\n", " ") if config.newlines == "space" else part
-            part = part if left is None else part[:left]
-            if part.strip():
-                documents.append(part)
-            if left is not None:
-                left -= len(part)
-                if left <= 0:
-                    return documents
-        if not text.strip():
-            raise CorpusError(f"{name}: has no text in it; give a file with some")
-    if not documents:
-        raise CorpusError("the corpus has no text in it; give a file with some")
+    parts: list[str] = []
+    for text, ends in read_pieces(sources, config):
+        parts.append(text)
+        if ends:
+            documents.append("".join(parts))
+            parts = []
     return documents
+
+
+def read_pieces(sources: Sequence[str | Path], config: TextConfig) -> Pieces:
+    """The same documents in pieces that fit into memory, errors as for `read_documents`."""
+    left = config.limit
+    found = False
+    stream = _blocks(sources, config.encoding)
+    for first in stream:
+        unit = _until_last(first, stream)
+        mode = "file" if first.whole else config.documents or "file"
+        blank = True
+        for piece, at_end in _without_blank(split_documents(_normalised(unit, config), mode)):
+            blank = False
+            text, ends = piece, at_end
+            if config.newlines == "space":
+                text = text.replace("\n", " ")
+            if left is not None:
+                text = text[:left]
+                left -= len(text)
+                ends = ends or left == 0
+            yield text, ends
+            if left == 0:
+                return
+        if blank:
+            raise CorpusError(f"{first.name}: has no text in it; give a file with some")
+        found = True
+    if not found:
+        raise CorpusError("the corpus has no text in it; give a file with some")
 
 
 def normalise(text: str, config: TextConfig, *, keep_lines: bool = False) -> str:
@@ -62,79 +98,91 @@ def normalise(text: str, config: TextConfig, *, keep_lines: bool = False) -> str
     return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def split_documents(text: str, documents: Documents) -> list[str]:
+def split_documents(blocks: Iterator[str], documents: Documents) -> Pieces:
     """A text's documents: the text itself, its blocks between blank lines, or its lines."""
     if documents == "file":
-        return [text]
-    if documents == "line":
-        return text.split("\n")
-    return [block.strip("\n") for block in re.split(r"\n[ \t]*(?:\n[ \t]*)+", text)]
+        for block in blocks:
+            yield block, False
+        yield "", True
+        return
+    rest = ""
+    for block in blocks:
+        text = rest + block
+        if documents == "line":
+            *whole, rest = text.split("\n")
+        else:
+            whole, rest = _split_at_blank_lines(text)
+        for document in whole:
+            yield document, True
+    yield rest.strip("\n"), True
 
 
-def decode(data: bytes, name: str, encoding: str | None = None) -> str:
-    """Bytes to text, by the named encoding or the first that fits: BOM, UTF-8, UTF-16, GB18030.
-
-    Raises CorpusError for binary data and for bytes that the encoding can't read.
-    """
-    if encoding is not None:
-        try:
-            return data.decode(encoding).removeprefix("\ufeff")
-        except LookupError:
-            raise CorpusError(f"--encoding {encoding}: unknown; try utf-8 or gb18030") from None
-        except (UnicodeError, ValueError) as error:
-            raise CorpusError(f"{name}: is not {encoding} ({error}); try another") from None
-    for mark, codec in (
-        (codecs.BOM_UTF8, "utf-8-sig"),
-        (b"\xff\xfe", "utf-16"),
-        (b"\xfe\xff", "utf-16"),
-    ):
-        if data.startswith(mark):
-            return decode(data, name, codec)
-    candidates = ["utf-8", "gb18030"]
-    if b"\0" in data:
-        candidates = [_utf16_guess(data)]
-    for codec in candidates:
-        try:
-            text = data.decode(codec)
-        except UnicodeDecodeError:
-            continue
-        if _looks_like_text(text):
-            return text
-    if b"\0" in data:
-        raise CorpusError(f"{name}: is a binary file, not a text")
-    raise CorpusError(f"{name}: unreadable as UTF-8, UTF-16 or GB18030; name its --encoding")
+def repair(text: str) -> str:
+    """Lone surrogates, which no file can hold, as U+FFFD."""
+    return text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text
 
 
-def _utf16_guess(data: bytes) -> str:
-    """ASCII in UTF-16 has its zero bytes on one side only."""
-    return "utf-16-le" if data[1::2].count(0) >= data[0::2].count(0) else "utf-16-be"
+def _split_at_blank_lines(text: str) -> tuple[list[str], str]:
+    """Documents that are complete, and the rest; blank lines at the end may yet go on."""
+    cut = 0
+    for match in BLANK_LINES.finditer(text):
+        cut = match.start() if match.end() == len(text) else match.end()
+    documents = [document.strip("\n") for document in BLANK_LINES.split(text[:cut])]
+    return documents, text[cut:]
 
 
-def _looks_like_text(text: str) -> bool:
-    """Few control or unassigned characters, private or lone halves: a wrong codec makes many."""
-    sample = text[:100_000]
-    odd = sum(
-        unicodedata.category(c) in ("Cc", "Cn", "Co", "Cs") and c not in "\n\r\t\f" for c in sample
-    )
-    return odd <= 0.02 * len(sample)
+def _without_blank(pieces: Pieces) -> Pieces:
+    """Leave out documents of nothing but space."""
+    held, begun = "", False
+    for text, ends in pieces:
+        held += text
+        begun = begun or bool(held.strip())
+        if begun:
+            yield held, ends
+        if begun or ends:
+            held, begun = "", begun and not ends
 
 
-def _texts(sources: Iterable[str | Path], encoding: str | None) -> Iterator[tuple[str, str, bool]]:
-    """(name, text, whether it is one document by its format) of every file in the sources."""
+def _normalised(blocks: Iterator[str], config: TextConfig) -> Iterator[str]:
+    """`normalise` block by block, cut where what follows can't change what went before."""
+    keep_lines = config.documents is not None
+    rest = ""
+    for block in blocks:
+        text = rest + block
+        cut = next((i for i in range(len(text) - 1, 0, -1) if _begins_anew(text[i])), 0)
+        yield normalise(text[:cut], config, keep_lines=keep_lines)
+        rest = text[cut:]
+    yield normalise(rest, config, keep_lines=keep_lines)
+
+
+def _begins_anew(character: str) -> bool:
+    """Whether NFC and the joining of CRLF never join a character to the one before it."""
+    if character < "\u0300":
+        return character != "\n"
+    jamo = "\u1100" <= character <= "\u11ff"
+    return character < "\uffff" and not jamo and unicodedata.category(character)[0] != "M"
+
+
+def _until_last(first: _Block, stream: Iterator[_Block]) -> Iterator[str]:
+    """The texts of one file or record, whose first block is already there."""
+    for block in itertools.chain([first], stream):
+        yield block.text
+        if block.last:
+            return
+
+
+def _blocks(sources: Iterable[str | Path], encoding: str | None) -> Iterator[_Block]:
+    """Every file in the sources, block by block."""
     for source in sources:
-        if str(Path(source)) == "-":
-            yield (
-                "standard input",
-                decode(sys.stdin.buffer.read(), "standard input", encoding),
-                False,
-            )
-            continue
         path = Path(source)
         try:
-            if path.is_dir():
-                yield from _texts(_files_in(path), encoding)
+            if str(path) == "-":
+                with _unpacked(sys.stdin.buffer) as file:
+                    yield from _text_blocks(file, "standard input", encoding)
+            elif path.is_dir():
+                yield from _blocks(_files_in(path), encoding)
             elif path.exists():
-                yield from _file_texts(path, encoding)
+                yield from _file_blocks(path, encoding)
             else:
                 raise CorpusError(f"{path}: no such file or folder")
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile, lzma.LZMAError) as error:
@@ -148,39 +196,56 @@ def _files_in(folder: Path) -> list[Path]:
     return files
 
 
-def _file_texts(path: Path, encoding: str | None) -> Iterator[tuple[str, str, bool]]:
+def _file_blocks(path: Path, encoding: str | None) -> Iterator[_Block]:
     if path.name.endswith(".zip"):
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 hidden = any(part.startswith((".", "__")) for part in Path(member.filename).parts)
                 if not member.is_dir() and member.file_size and not hidden:
                     name = f"{path}:{member.filename}"
-                    yield name, decode(_read_member(archive, member, name), name, encoding), False
+                    with _member(archive, member, name) as file:
+                        yield from _text_blocks(file, name, encoding)
         return
-    data = path.read_bytes()
-    if path.name.endswith(".gz"):
-        data = gzip.decompress(data)
-    text = decode(data, str(path), encoding)
-    if path.name.endswith(".jsonl"):
-        yield from _jsonl_texts(path, text)
-    else:
-        yield str(path), text, False
+    with path.open("rb") as plain:
+        if path.name.endswith(".gz"):
+            with _unpacked(cast(BinaryIO, gzip.GzipFile(fileobj=plain))) as file:
+                yield from _text_blocks(file, str(path), encoding)
+        elif path.name.endswith(".jsonl"):
+            yield from _records(plain, path, encoding)
+        elif plain.seekable():
+            yield from _text_blocks(plain, str(path), encoding)
+        else:
+            with _unpacked(plain) as file:
+                yield from _text_blocks(file, str(path), encoding)
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> bytes:
+def _text_blocks(file: BinaryIO, name: str, encoding: str | None) -> Iterator[_Block]:
+    for text in read_text(file, name, encoding):
+        yield _Block(name, text, False, False)
+    yield _Block(name, "", True, False)
+
+
+def _unpacked(stream: BinaryIO) -> BinaryIO:
+    """All of a stream as a file that can be read several times."""
+    with contextlib.ExitStack() as stack:
+        spool = stack.enter_context(tempfile.SpooledTemporaryFile(max_size=IN_MEMORY))
+        shutil.copyfileobj(stream, spool)
+        stack.pop_all()
+    return cast(BinaryIO, spool)
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> BinaryIO:
     try:
-        return archive.read(member)
+        with archive.open(member) as packed:
+            return _unpacked(cast(BinaryIO, packed))
     except (RuntimeError, NotImplementedError) as error:  # encrypted, or an unknown method
         raise CorpusError(f"{name}: cannot be read: {error}") from None
 
 
-def repair(text: str) -> str:
-    """Lone surrogates, which no file can hold, as U+FFFD."""
-    return text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text
-
-
-def _jsonl_texts(path: Path, text: str) -> Iterator[tuple[str, str, bool]]:
-    for number, line in enumerate(io.StringIO(text), 1):
+def _records(file: BinaryIO, path: Path, encoding: str | None) -> Iterator[_Block]:
+    """The texts of a .jsonl file, each a document by itself."""
+    lines = split_documents(read_text(file, str(path), encoding), "line")
+    for number, (line, _) in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
@@ -190,4 +255,4 @@ def _jsonl_texts(path: Path, text: str) -> Iterator[tuple[str, str, bool]]:
         if not isinstance(record, dict) or not isinstance(record.get("text"), str):
             raise CorpusError(f'{path}, line {number}: has no "text" field with a text')
         if record["text"].strip():
-            yield f"{path}, line {number}", repair(record["text"]), True
+            yield _Block(f"{path}, line {number}", repair(record["text"]), True, True)

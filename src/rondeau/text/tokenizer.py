@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, Self
@@ -23,14 +22,27 @@ SPECIALS = ("<unk>", "<bos>", "<mask>")
 ASSIGNED_CODE_POINTS = 144_762
 """Assigned characters of Unicode 14 (graphic, format and control), the same in every Python."""
 
+CODE_POINTS = 0x110000
+
 Ids = NDArray[np.int64]
+Codes = NDArray[np.uint32]
+
+
+def to_codes(text: str) -> Codes:
+    """The code points of a text."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def count_codes(codes: Codes) -> NDArray[np.int64]:
+    """How often each code point is there, (0x110000,)."""
+    return np.bincount(codes, minlength=CODE_POINTS)
 
 
 class CharTokenizer:
     """A sorted vocabulary of characters, with or without the special tokens.
 
-    `once` are the characters seen once in training, which batches read as `<unk>` half of the
-    time; they are not stored.
+    codes: the code point of each id (of U+FFFD for special tokens). `once` are the characters seen
+    once in training, which batches read as `<unk>` half of the time; they are not stored.
     """
 
     def __init__(
@@ -40,19 +52,21 @@ class CharTokenizer:
         self.characters = tuple(sorted(set(characters)))
         self.once = frozenset(once)
         self.specials = SPECIALS if specials else ()
-        self._table = np.full(0x110000, UNK if specials else -1, dtype=np.int32)
+        self._table = np.full(CODE_POINTS, UNK if specials else -1, dtype=np.int32)
         codes = np.array([ord(c) for c in self.characters], dtype=np.int64)
         self._table[codes] = np.arange(len(codes)) + len(self.specials)
-        self._codes = np.concatenate([np.full(len(self.specials), 0xFFFD), codes]).astype("<u4")
+        self.codes = np.concatenate([np.full(len(self.specials), 0xFFFD), codes]).astype("<u4")
 
     @classmethod
     def train(cls, documents: Sequence[str], *, specials: bool = True) -> Self:
         """The vocabulary of these documents."""
-        counts: Counter[str] = Counter()
-        for document in documents:
-            counts.update(document)
-        once = (character for character, count in counts.items() if count == 1)
-        return cls(counts, once=once, specials=specials)
+        return cls.from_counts(count_codes(to_codes("".join(documents))), specials=specials)
+
+    @classmethod
+    def from_counts(cls, counts: NDArray[np.int64], *, specials: bool = True) -> Self:
+        """The vocabulary of a text that has each code point so often, (0x110000,)."""
+        characters, once = (map(chr, np.flatnonzero(c)) for c in (counts, counts == 1))
+        return cls(characters, once=once, specials=specials)
 
     def __len__(self) -> int:
         """Vocabulary size V, special tokens included."""
@@ -60,15 +74,14 @@ class CharTokenizer:
 
     def encode(self, text: str) -> Ids:
         """Ids of a text, one a character; unknown ones are `<unk>` (-1 without special tokens)."""
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        ids: Ids = self._table[codes].astype(np.int64)
+        ids: Ids = self._table[to_codes(text)].astype(np.int64)
         return ids
 
     def decode(self, ids: Iterable[int] | Ids) -> str:
         """The text of ids; special tokens leave no trace."""
         array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids), dtype=np.int64)
         kept = array[array >= len(self.specials)]
-        return self._codes[kept].tobytes().decode("utf-32-le", "surrogatepass")
+        return self.codes[kept].tobytes().decode("utf-32-le", "surrogatepass")
 
     def token(self, index: int) -> str:
         """The character or special token of one id."""

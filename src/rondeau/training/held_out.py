@@ -6,10 +6,9 @@ each start from a zero state. What is reported at the end is `evaluate` on the w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rondeau.evaluation.perplexity import Evaluation, evaluate
 from rondeau.network.model import Model
+from rondeau.text.documents import Documents
 from rondeau.text.tokenizer import CharTokenizer
 
 SAMPLED_CHARACTERS = 20_000
@@ -17,31 +16,31 @@ PIECE = 1_000
 
 
 def sample_documents(
-    documents: Sequence[str], *, pieces: bool, most: int = SAMPLED_CHARACTERS
+    documents: Documents, *, pieces: bool, most: int = SAMPLED_CHARACTERS
 ) -> tuple[list[str], bool]:
     """The first `most` characters, and whether that is all of the documents, uncut.
 
     pieces: cut long texts into pieces of 1,000 characters, since one text is read step by step.
     """
-    total = sum(map(len, documents))
+    total = documents.characters
     if pieces and total > PIECE:
-        documents = [d[at : at + PIECE] for d in documents for at in range(0, len(d), PIECE)]
+        places = [(d, at) for d, n in enumerate(documents.lengths) for at in range(0, n, PIECE)]
         # Evenly spaced, so that they stand for the whole text.
-        documents = documents[:: max(1, -(-total // most))]
-        return list(documents), False
+        places = places[:: max(1, -(-total // most))]
+        return [documents.excerpt(d, at, at + PIECE) for d, at in places], False
     if total <= most:
         return list(documents), True
     chosen, left = [], most
-    for document in documents:
-        chosen.append(document[:left])
-        left -= len(document)
+    for document, length in enumerate(documents.lengths):
+        chosen.append(documents.excerpt(document, 0, left))
+        left -= length
         if left <= 0:
             break
     return chosen, False
 
 
 def look(
-    model: Model, tokenizer: CharTokenizer, documents: Sequence[str], *, whole: bool
+    model: Model, tokenizer: CharTokenizer, documents: Documents, *, whole: bool
 ) -> Evaluation:
     """The cost of a sample of the validation split."""
     chosen, _ = sample_documents(documents, pieces=not whole)

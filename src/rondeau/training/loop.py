@@ -29,9 +29,9 @@ from rondeau.run.checkpoints import Checkpoint, latest_checkpoint, save_checkpoi
 from rondeau.run.folder import RunFolder, to_json
 from rondeau.run.origin import read_corpus
 from rondeau.run.weights import load_weights, weights_to_bytes
-from rondeau.text.batches import fit_windows, join_documents
-from rondeau.text.corpus import Corpus, load_corpus
-from rondeau.text.tokenizer import CharTokenizer
+from rondeau.text.batches import fit_windows
+from rondeau.text.corpus import Corpus
+from rondeau.text.loading import load_corpus
 from rondeau.training import records
 from rondeau.training.budget import EVALUATIONS, fixed_steps, seconds_per_step, steps_in_time
 from rondeau.training.events import Event, HeldOut
@@ -60,6 +60,8 @@ def train(
     config = config or TrainConfig()
     sources = [corpus] if isinstance(corpus, (str, Path)) else list(corpus)
     loaded = load_corpus(sources, TextConfig.of(config))
+    # Where they differ the corpus has its own: prepared so, or one document split by its tail.
+    config = replace(config, **loaded.settings.as_dict() | {"seed": config.seed})
     device = pick_device(config.device)
     if config.backend == "library":
         library.refuse_unserved(make_cell(replace(config, hidden=1), 1))
@@ -100,9 +102,9 @@ class Training:
         """Fix everything that the settings leave open; with `new`, write the run's first files."""
         set_threads(config.threads)
         self.corpus, self.folder, self.device = corpus, folder, device
-        self.tokenizer = CharTokenizer.train(corpus.train)
+        self.tokenizer = corpus.tokenizer
         self.windows, note = fit_windows(
-            join_documents(self.tokenizer, corpus.train),
+            corpus.train.ring,
             self.tokenizer.seen_once,
             batch=config.batch,
             seq_len=config.seq_len,
@@ -273,7 +275,7 @@ class Training:
 
         per_step = seconds_per_step(self.model, run_step)
         tokens = self.windows.batch * self.windows.seq_len
-        characters = min(SAMPLED_CHARACTERS, sum(map(len, self.corpus.validation)))
+        characters = min(SAMPLED_CHARACTERS, self.corpus.validation.characters)
         per_look = 0.5 * per_step * characters / tokens
         return steps_in_time(config, self.windows.steps_per_epoch, per_step, per_look)
 
@@ -346,7 +348,7 @@ class Training:
             name = "train" if whole else "train (a sample)"
             numbers.append(model.evaluate_documents(documents, split=name))
         for split in ("validation", "test"):
-            documents = list(corpus.validation if split == "validation" else corpus.test)
-            if documents:
-                numbers.append(model.evaluate_documents(documents, split=split))
+            held_out = corpus.validation if split == "validation" else corpus.test
+            if held_out:
+                numbers.append(model.evaluate_documents(held_out, split=split))
         return numbers

@@ -17,11 +17,12 @@ import rondeau
 from rondeau.config import DecodingConfig, TrainConfig
 from rondeau.errors import RunError
 from rondeau.evaluation.perplexity import Evaluation
-from rondeau.run.files import write_atomic
+from rondeau.files import write_atomic
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
 from rondeau.run.origin import origin_files
 from rondeau.run.weights import config_to_dict
-from rondeau.text.corpus import SPLIT_NAMES, Corpus
+from rondeau.text.corpus import Corpus
+from rondeau.text.splits import SPLIT_NAMES
 from rondeau.training.events import Event
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def results(training: Training, numbers: Sequence[Evaluation]) -> dict[str, Any]
         "data": {
             "sources": _public_sources(corpus),
             "split": corpus.split,
-            "documents": {name: len(corpus.of(name)) for name in SPLIT_NAMES},
-            "characters": {name: sum(map(len, corpus.of(name))) for name in SPLIT_NAMES},
+            "documents": {name: len(corpus.parts[name]) for name in SPLIT_NAMES},
+            "characters": {name: corpus.parts[name].characters for name in SPLIT_NAMES},
         },
         "training": {
             "step": training.step,
@@ -185,7 +186,7 @@ def model_card(training: Training, numbers: Sequence[Evaluation]) -> str:
         f"A {shape}{config.cell.upper()} of hidden size {config.hidden} over "
         f"{model.vocabulary:,} tokens ({model.parameter_count:,} parameters), trained with "
         f"Rondeau {rondeau.__version__} on {', '.join(_public_sources(corpus))} "
-        f"({sum(map(len, corpus.train)):,} characters; split: {corpus.split}, "
+        f"({corpus.train.characters:,} characters; split: {corpus.split}, "
         f"seed {config.seed}).\n\n"
         "| split | targets | perplexity | bits per character | bits per byte | unknown |\n"
         "|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"

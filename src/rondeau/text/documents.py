@@ -1,0 +1,156 @@
+"""Documents as ids: a split is one ring, `<bos> document <bos> document …`, and where each begins.
+
+Ids below V are the vocabulary's. Those from V on are characters that training never saw: a model
+reads them as `<unk>`, and every document comes back to the letter. It knows no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rondeau.text.splits import Ranges
+from rondeau.text.tokenizer import (
+    BOS,
+    CODE_POINTS,
+    SPECIALS,
+    CharTokenizer,
+    Codes,
+    count_codes,
+)
+
+BLOCK = 2**22
+"""Ids made at once."""
+
+
+class Ring(Protocol):
+    """Ids by position: an array, or shards on a disk."""
+
+    def __len__(self) -> int:
+        """Number of ids."""
+
+    def __getitem__(self, positions: Any, /) -> NDArray[Any]:
+        """The ids at an array of positions, in its shape."""
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """Every character of a corpus: `codes[id]` is its code point, the first V the vocabulary's."""
+
+    tokenizer: CharTokenizer
+    codes: Codes
+
+    @classmethod
+    def of(cls, trained: NDArray[np.int64], held_out: NDArray[np.int64]) -> Alphabet:
+        """From how often each code point stands in the training text and in the rest."""
+        tokenizer = CharTokenizer.from_counts(trained)
+        return cls.beyond(tokenizer, np.flatnonzero((held_out > 0) & (trained == 0)))
+
+    @classmethod
+    def beyond(cls, tokenizer: CharTokenizer, unknown: NDArray[Any]) -> Alphabet:
+        """A vocabulary and the code points of the corpus that are not in it."""
+        return cls(tokenizer, np.concatenate([tokenizer.codes, unknown]).astype(np.uint32))
+
+    @property
+    def unknown(self) -> Codes:
+        """The code points that training never saw."""
+        return self.codes[len(self.tokenizer) :]
+
+    def table(self) -> NDArray[np.int32]:
+        """Ids by code point, (0x110000,)."""
+        ids = np.zeros(CODE_POINTS, dtype=np.int32)
+        ids[self.codes[len(SPECIALS) :]] = np.arange(len(SPECIALS), len(self.codes))
+        return ids
+
+
+@dataclass(frozen=True, eq=False)
+class Documents(Sequence[str]):
+    """The documents of a split, read back from their ids when they are asked for.
+
+    starts: the places of their `<bos>`, and the ring's length last (N + 1).
+    """
+
+    ring: Ring
+    starts: NDArray[np.int64]
+    codes: Codes
+    utf8_bytes: int
+
+    def __len__(self) -> int:
+        """Number of documents."""
+        return len(self.starts) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        """A document's text, or those of several."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return self.excerpt(range(len(self))[index], 0)
+
+    @property
+    def characters(self) -> int:
+        """Characters of all documents."""
+        return int(self.starts[-1]) - len(self)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Characters of each document, (N,)."""
+        return np.diff(self.starts) - 1
+
+    def excerpt(self, document: int, start: int, stop: int | None = None) -> str:
+        """The characters of a document from `start` to before `stop`, or to its end."""
+        first, last = int(self.starts[document]) + 1, int(self.starts[document + 1])
+        stop = last if stop is None else min(last, first + stop)
+        ids = self.ring[np.arange(first + start, stop)]
+        text: str = self.codes[ids].tobytes().decode("utf-32-le", "surrogatepass")
+        return text
+
+
+def ring_starts(ranges: Ranges) -> NDArray[np.int64]:
+    """Where the `<bos>` of each document of a split stands in its ring, and the ring's length."""
+    sizes = ranges[:, 1] - ranges[:, 0] + 1
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def ring_codes(text: Codes, ranges: Ranges) -> Iterator[tuple[Codes, NDArray[np.int64]]]:
+    """The code points of a ring in blocks, and the places in a block where a `<bos>` stands."""
+    starts = ring_starts(ranges)
+    shifts = ranges[:, 0] - starts[:-1] - 1
+    for begin in range(0, int(starts[-1]), BLOCK):
+        end = min(begin + BLOCK, int(starts[-1]))
+        first, last = np.searchsorted(starts, [begin, end - 1], "right") - 1
+        edges = np.clip(starts[first : last + 2], begin, end)
+        lengths = edges[1:] - edges[:-1]
+        places = np.arange(begin, end) + np.repeat(shifts[first : last + 1], lengths)
+        heads = starts[first : last + 1] - begin
+        heads = heads[heads >= 0]
+        places[heads] = 0
+        yield text[places], heads
+
+
+def ring_ids(text: Codes, ranges: Ranges, alphabet: Alphabet) -> Iterator[NDArray[np.int32]]:
+    """The ids of a ring in blocks."""
+    table = alphabet.table()
+    for codes, heads in ring_codes(text, ranges):
+        ids = table[codes]
+        ids[heads] = BOS
+        yield ids
+
+
+def ring_counts(text: Codes, ranges: Ranges) -> NDArray[np.int64]:
+    """How often each code point stands in a split, (0x110000,)."""
+    counts = np.zeros(CODE_POINTS, dtype=np.int64)
+    for codes, heads in ring_codes(text, ranges):
+        counts += count_codes(np.delete(codes, heads))
+    return counts
+
+
+def utf8_bytes(counts: NDArray[np.int64]) -> int:
+    """Bytes of a text in UTF-8, from how often it has each code point."""
+    return int(counts.sum() + sum(counts[more:].sum() for more in (0x80, 0x800, 0x10000)))
