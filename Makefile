@@ -22,11 +22,12 @@ check: .venv/ready  ## style, types and the direction of imports
 	$(RUN)mypy
 	$(RUN)lint-imports --no-cache
 
-bench: .venv/ready  ## steps and generation beside their baselines and floors, a busy core, memory
+bench: .venv/ready  ## steps and generation beside their baselines and floors, a busy core, memory, a corpus's size
 	$(RUN)python benchmarks/step.py
 	$(RUN)python benchmarks/generation.py
 	$(RUN)python benchmarks/busy.py
 	$(RUN)python benchmarks/memory.py
+	$(RUN)python benchmarks/corpus.py
 
 reproduce: .venv/ready  ## the notebook's experiments: make reproduce CORPUS=jaychou_lyrics.txt.zip
 	$(RUN)rondeau reproduce --corpus $(CORPUS) --out reproduction

@@ -23,7 +23,7 @@ from rondeau.text.documents import (
     ring_starts,
     utf8_bytes,
 )
-from rondeau.text.splits import SPLIT_NAMES, Ranges, SplitName, split_ranges
+from rondeau.text.splits import SPLIT_NAMES, Ranges, SplitName, ranges_of, split_ranges
 from rondeau.text.tokenizer import CharTokenizer, Codes, to_codes
 
 EMBEDDED = "embedded songs"
@@ -88,9 +88,8 @@ class Corpus:
 def split_corpus(documents: Sequence[str], config: TextConfig) -> Corpus:
     """Documents to a corpus in memory, split as the settings say; CorpusError for too few."""
     lengths = np.array([len(document) for document in documents], dtype=np.int64)
-    ends = np.cumsum(lengths + 1) - 1
     text = to_codes(one_text(documents, config))
-    return arrange(text, np.stack([ends - lengths, ends], 1), config, keep=in_memory)
+    return arrange(text, ranges_of(lengths), config, keep=in_memory)
 
 
 def arrange(text: Codes, documents: Ranges, config: TextConfig, *, keep: KeepRing) -> Corpus:

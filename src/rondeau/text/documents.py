@@ -23,7 +23,7 @@ from rondeau.text.tokenizer import (
     count_codes,
 )
 
-BLOCK = 2**22
+BLOCK = 2**21
 """Ids made at once."""
 
 
@@ -121,17 +121,19 @@ def ring_starts(ranges: Ranges) -> NDArray[np.int64]:
 def ring_codes(text: Codes, ranges: Ranges) -> Iterator[tuple[Codes, NDArray[np.int64]]]:
     """The code points of a ring in blocks, and the places in a block where a `<bos>` stands."""
     starts = ring_starts(ranges)
-    shifts = ranges[:, 0] - starts[:-1] - 1
+    # A ring is a walk through the text: one on at each step, a jump to each document's beginning.
+    jumps = ranges[:, 0] - np.concatenate([[1], ranges[:-1, 1]])
+    at = 0
     for begin in range(0, int(starts[-1]), BLOCK):
         end = min(begin + BLOCK, int(starts[-1]))
-        first, last = np.searchsorted(starts, [begin, end - 1], "right") - 1
-        edges = np.clip(starts[first : last + 2], begin, end)
-        lengths = edges[1:] - edges[:-1]
-        places = np.arange(begin, end) + np.repeat(shifts[first : last + 1], lengths)
-        heads = starts[first : last + 1] - begin
-        heads = heads[heads >= 0]
-        places[heads] = 0
-        yield text[places], heads
+        first, last = np.searchsorted(starts, [begin, end])
+        heads = starts[first:last] - begin
+        places = np.ones(end - begin, dtype=np.int64)
+        places[heads] = jumps[first:last]
+        places[0] += at
+        np.cumsum(places, out=places)
+        at = places[-1]
+        yield text.take(places, mode="clip"), heads
 
 
 def ring_ids(text: Codes, ranges: Ranges, alphabet: Alphabet) -> Iterator[NDArray[np.int32]]:
@@ -147,7 +149,8 @@ def ring_counts(text: Codes, ranges: Ranges) -> NDArray[np.int64]:
     """How often each code point stands in a split, (0x110000,)."""
     counts = np.zeros(CODE_POINTS, dtype=np.int64)
     for codes, heads in ring_codes(text, ranges):
-        counts += count_codes(np.delete(codes, heads))
+        counts += count_codes(codes)
+        counts -= count_codes(codes[heads])
     return counts
 
 

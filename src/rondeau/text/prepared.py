@@ -30,8 +30,8 @@ from rondeau.errors import CorpusError, OptionError, RondeauError
 from rondeau.files import sync_folder
 from rondeau.text.corpus import Corpus, arrange, joiner
 from rondeau.text.documents import Alphabet, Documents
-from rondeau.text.reading import read_pieces
-from rondeau.text.splits import SPLIT_NAMES, Ranges, SplitName
+from rondeau.text.reading import read_batches
+from rondeau.text.splits import SPLIT_NAMES, Ranges, SplitName, ranges_of
 from rondeau.text.tokenizer import CharTokenizer, to_codes
 
 INDEX, TOKENIZER = "corpus.json", "tokenizer.json"
@@ -272,29 +272,31 @@ def _write_text(
 ) -> Ranges:
     """All documents as code points, joined as for a split by tail; where each stands."""
     between = joiner(config)
-    begins, ends = array("q"), array("q")
+    lengths = array("q")
     parts: list[str] = []
-    at = begin = held = 0
+    going_on = False
+    done = held = 0
 
     def write() -> None:
+        nonlocal done, held
         file.write(to_codes("".join(parts)).data)
         parts.clear()
-        report("reading", at)
+        done, held = done + held, 0
+        report("reading", done)
 
-    for text, at_end in read_pieces(sources, config):
-        parts.append(text)
-        at += len(text)
-        held += len(text)
-        if at_end:
-            begins.append(begin)
-            ends.append(at)
+    for batch, goes_on in read_batches(sources, config):
+        parts.append(between.join(batch))
+        held += len(parts[-1])
+        if batch and not goes_on:
             parts.append(between)
-            at = begin = at + 1
+        if going_on:
+            lengths[-1] += len(batch[0])
+        lengths.extend(map(len, batch[going_on:]))
+        going_on = goes_on
         if held >= BLOCK:
             write()
-            held = 0
     write()
-    return np.stack([np.frombuffer(begins, np.int64), np.frombuffer(ends, np.int64)], 1)
+    return ranges_of(np.frombuffer(lengths, dtype=np.int64))
 
 
 def _record(shard: _Shard) -> dict[str, Any]:

@@ -32,8 +32,8 @@ IN_MEMORY = 2**28
 """Bytes of unpacked data that are kept in memory; more goes to a temporary file."""
 BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 
-Pieces = Iterator[tuple[str, bool]]
-"""Documents in pieces: a text, and whether its document ends there."""
+Batches = Iterator[tuple[list[str], bool]]
+"""Documents some at a time, and whether the last of them goes on as the first of the next."""
 
 
 class _Block(NamedTuple):
@@ -51,17 +51,17 @@ def read_documents(sources: Sequence[str | Path], config: TextConfig) -> list[st
     Raises CorpusError for a source that is missing, unreadable or without text.
     """
     documents: list[str] = []
-    parts: list[str] = []
-    for text, ends in read_pieces(sources, config):
-        parts.append(text)
-        if ends:
-            documents.append("".join(parts))
-            parts = []
+    begun: list[str] = []
+    for batch, goes_on in read_batches(sources, config):
+        begun += batch
+        if not goes_on:
+            documents += batch if len(begun) == len(batch) else ["".join(begun)]
+            begun = []
     return documents
 
 
-def read_pieces(sources: Sequence[str | Path], config: TextConfig) -> Pieces:
-    """The same documents in pieces that fit into memory, errors as for `read_documents`."""
+def read_batches(sources: Sequence[str | Path], config: TextConfig) -> Batches:
+    """The same documents in batches that fit into memory, errors as for `read_documents`."""
     left = config.limit
     found = False
     stream = _blocks(sources, config.encoding)
@@ -69,16 +69,15 @@ def read_pieces(sources: Sequence[str | Path], config: TextConfig) -> Pieces:
         unit = _until_last(first, stream)
         mode = "file" if first.whole else config.documents or "file"
         blank = True
-        for piece, at_end in _without_blank(split_documents(_normalised(unit, config), mode)):
-            blank = False
-            text, ends = piece, at_end
+        for batch, more in split_documents(_normalised(unit, config), mode):
+            documents, goes_on = batch, more
             if config.newlines == "space":
-                text = text.replace("\n", " ")
+                documents = [document.replace("\n", " ") for document in documents]
             if left is not None:
-                text = text[:left]
-                left -= len(text)
-                ends = ends or left == 0
-            yield text, ends
+                documents, left = _at_most(left, documents)
+                goes_on = goes_on and left > 0
+            blank = blank and not documents
+            yield documents, goes_on
             if left == 0:
                 return
         if blank:
@@ -98,23 +97,25 @@ def normalise(text: str, config: TextConfig, *, keep_lines: bool = False) -> str
     return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
-def split_documents(blocks: Iterator[str], documents: Documents) -> Pieces:
-    """A text's documents: the text itself, its blocks between blank lines, or its lines."""
+def split_documents(blocks: Iterator[str], documents: Documents) -> Batches:
+    """A text's documents, blank ones left out: itself, its blocks between blank lines, its lines.
+
+    A document goes on only where it is the text itself.
+    """
     if documents == "file":
+        held, begun = "", False
         for block in blocks:
-            yield block, False
-        yield "", True
+            held += block
+            begun = begun or not _is_blank(held)
+            if begun:
+                yield [held], True
+                held = ""
+        if begun:
+            yield [""], False
         return
-    rest = ""
-    for block in blocks:
-        text = rest + block
-        if documents == "line":
-            *whole, rest = text.split("\n")
-        else:
-            whole, rest = _split_at_blank_lines(text)
-        for document in whole:
-            yield document, True
-    yield rest.strip("\n"), True
+    parts = _lines(blocks) if documents == "line" else _between_blank_lines(blocks)
+    for part in parts:
+        yield [document for document in part if not _is_blank(document)], False
 
 
 def repair(text: str) -> str:
@@ -122,25 +123,38 @@ def repair(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text
 
 
-def _split_at_blank_lines(text: str) -> tuple[list[str], str]:
-    """Documents that are complete, and the rest; blank lines at the end may yet go on."""
-    cut = 0
-    for match in BLANK_LINES.finditer(text):
-        cut = match.start() if match.end() == len(text) else match.end()
-    documents = [document.strip("\n") for document in BLANK_LINES.split(text[:cut])]
-    return documents, text[cut:]
+def _is_blank(text: str) -> bool:
+    return not text or text.isspace()
 
 
-def _without_blank(pieces: Pieces) -> Pieces:
-    """Leave out documents of nothing but space."""
-    held, begun = "", False
-    for text, ends in pieces:
-        held += text
-        begun = begun or bool(held.strip())
-        if begun:
-            yield held, ends
-        if begun or ends:
-            held, begun = "", begun and not ends
+def _lines(blocks: Iterator[str]) -> Iterator[list[str]]:
+    """Whole lines, and the last one even if nothing ends it."""
+    rest = ""
+    for block in blocks:
+        *whole, rest = (rest + block).split("\n")
+        yield whole
+    yield [rest]
+
+
+def _between_blank_lines(blocks: Iterator[str]) -> Iterator[list[str]]:
+    rest = ""
+    for block in blocks:
+        *whole, rest = BLANK_LINES.split(rest + block)
+        if whole and not rest:
+            # Blank lines at the end may yet go on.
+            rest = whole.pop() + "\n\n"
+        yield [document.strip("\n") for document in whole]
+    yield [rest.strip("\n")]
+
+
+def _at_most(left: int, documents: list[str]) -> tuple[list[str], int]:
+    """As many characters as are left, and how many are left then."""
+    kept = []
+    for document in documents:
+        if left:
+            kept.append(document[:left])
+            left -= len(kept[-1])
+    return kept, left
 
 
 def _normalised(blocks: Iterator[str], config: TextConfig) -> Iterator[str]:
@@ -244,9 +258,9 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> Bin
 
 def _records(file: BinaryIO, path: Path, encoding: str | None) -> Iterator[_Block]:
     """The texts of a .jsonl file, each a document by itself."""
-    lines = split_documents(read_text(file, str(path), encoding), "line")
-    for number, (line, _) in enumerate(lines, 1):
-        if not line.strip():
+    lines = itertools.chain.from_iterable(_lines(read_text(file, str(path), encoding)))
+    for number, line in enumerate(lines, 1):
+        if _is_blank(line):
             continue
         try:
             record = json.loads(line)
@@ -254,5 +268,5 @@ def _records(file: BinaryIO, path: Path, encoding: str | None) -> Iterator[_Bloc
             raise CorpusError(f"{path}, line {number}: is not JSON ({error})") from None
         if not isinstance(record, dict) or not isinstance(record.get("text"), str):
             raise CorpusError(f'{path}, line {number}: has no "text" field with a text')
-        if record["text"].strip():
+        if not _is_blank(record["text"]):
             yield _Block(f"{path}, line {number}", repair(record["text"]), True, True)

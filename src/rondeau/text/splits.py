@@ -34,6 +34,12 @@ class Splits:
     notes: tuple[str, ...] = ()
 
 
+def ranges_of(lengths: NDArray[np.int64]) -> Ranges:
+    """Where documents of such lengths stand in a text with one character between them."""
+    ends = np.cumsum(lengths + 1) - 1
+    return np.stack([ends - lengths, ends], 1)
+
+
 def split_ranges(documents: Ranges, config: TextConfig) -> Splits:
     """Documents to splits, as the settings say; one document is split by its tail.
 
