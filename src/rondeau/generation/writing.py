@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from rondeau.config import DecodingConfig
 from rondeau.generation.decoding import choose, choose_rows, controls
-from rondeau.network.backends.gemm import multiply32
+from rondeau.network.backends.gemm import padded_width
 from rondeau.network.backends.numba import pack, serves
-from rondeau.network.backends.steps import STEPS, Steps
+from rondeau.network.backends.steps import STEPS, Steps, multiply32
 from rondeau.network.backends.threads import CACHE, copy_with, shared
 from rondeau.network.cells import map_carry
 from rondeau.network.model import Model
@@ -155,7 +155,7 @@ class CompiledWriter(Writer):
         if model.embedding is not None:
             table = model.embedding.weight @ table
         self.steps = Steps(cells, table, [layer[0] for layer in carry])
-        bridge = (np.empty((0, 1, 1), np.float32), np.empty(0, np.float32))
+        bridge = (np.empty(0, np.float32), np.empty(0, np.float32))
         if model.bridge is not None:
             bridge = _linear(model.bridge)
         self.output: tuple[Array, ...] = (*bridge, *_linear(model.output))
@@ -166,7 +166,8 @@ class CompiledWriter(Writer):
         ids = np.empty(uniforms.shape, np.int64)
         B, V = uniforms.shape[1], len(self.output[-1])
         features, logits = (
-            np.empty((B, len(panels) * panels.shape[-1]), np.float32) for panels in self.output[::2]
+            np.empty((B, padded_width(len(bias), bias.dtype)), np.float32)
+            for bias in self.output[1::2]
         )
         room = np.empty((B, V), np.int64)
         buffers = features, logits, room
@@ -181,4 +182,4 @@ class CompiledWriter(Writer):
 
 def _linear(layer: nn.Linear) -> tuple[Array, Array]:
     """A linear layer's packed weights and its bias."""
-    return pack(layer.weight.t()), layer.bias.detach().numpy()
+    return pack(layer.weight, transposed=True), layer.bias.detach().numpy()

@@ -36,28 +36,26 @@ class _LinearCrossEntropy(autograd.Function):
     def forward(
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor
     ) -> Tensor:
-        from rondeau.network.backends.softmax import cross_entropy
+        from rondeau.network.backends.products import empty_result, pack, trim
+        from rondeau.network.backends.softmax import cross_entropy, output_gradient
 
-        N, V = features.shape[0], weight.shape[0]
+        (N, H), V = features.shape, len(weight)
         check_ids(targets, V)
-        features, bias = features.contiguous(), bias.detach()
-        losses = features.new_empty(N)
-        d_features, d_weight, d_bias = (torch.empty_like(p) for p in (features, weight, bias))
-        rows = max(1, min(N, BLOCK // V))
-        buffer = features.new_empty(rows, V)
-        for start in range(0, N, rows):
-            block = slice(start, min(start + rows, N))
-            logits = buffer[: block.stop - start]
-            torch.mm(features[block], weight.t(), out=logits)
-            arrays = logits.numpy(), bias.numpy(), targets[block].numpy(), losses[block].numpy()
-            cross_entropy(len(logits), *arrays, 1 / N)
-            torch.mm(logits, weight, out=d_features[block])
-            if start == 0:
-                torch.mm(logits.t(), features[block], out=d_weight)
-                torch.sum(logits, 0, out=d_bias)
-            else:
-                d_weight.addmm_(logits.t(), features[block])
-                d_bias += logits.sum(0)
+        features, bias = features.detach().contiguous(), bias.detach()
+        W_T, W = pack(weight, transposed=True), pack(weight)
+        losses, d_bias = features.new_empty(N), torch.empty_like(bias)
+        d_features, d_weight = (empty_result(features, rows, H) for rows in (N, V))
+        size = max(1, min(N, BLOCK // V))
+        buffer = empty_result(features, size, V)
+        for start in range(0, N, size):
+            block = slice(start, min(start + size, N))
+            read, logits = features[block].numpy(), buffer[: block.stop - start].numpy()
+            cross_entropy(
+                *(len(logits), read, W_T, W, bias.numpy(), targets[block].numpy(), 1 / N),
+                *(losses[block].numpy(), logits, d_features[block].numpy()),
+            )
+            output_gradient(V, logits, read, start > 0, d_weight.numpy(), d_bias.numpy())
+        d_features, d_weight = (trim(d, H) for d in (d_features, d_weight))
         ctx.gradients = d_features, d_weight, d_bias
         return losses.double().mean().to(features.dtype)
 

@@ -1,13 +1,17 @@
-"""A matrix product for numba kernels: few rows by packed weights, at the speed of the machine.
+"""Matrix products for numba kernels, at the speed of the machine: A W and Aᵀ B.
 
 A recurrent step multiplies a few dozen rows by weights that stay the same for a whole window. The
 weights are packed once into panels; a tile of a few rows × 3 vectors of columns then stays in
 registers while it runs over the inner axis (Goto & van de Geijn 2008). The tile is written in
 LLVM's vector types, since a compiler's own vectoriser doesn't find it. Knows nothing of cells.
+
+Packed weights (K, N) are one array: panels of 3 vectors of columns, K rows each, then what is left,
+1 or 2 vectors wide, the last vector filled up with zeros. A result has rows of whole vectors.
 """
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +20,6 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
-from torch import Tensor
 
 WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
 """Whether there are 32 vector registers of 64 bytes; else 16 of 32 bytes."""
@@ -25,39 +28,23 @@ VECTORS = 3
 """Vectors of columns in a tile."""
 ROWS = 8 if WIDE else 4
 """Rows of a tile: with its sums, a panel's vectors and one of A it fills the registers."""
+INNER = 128
+"""Rows of B that are packed at once for Aᵀ B: a panel of them stays in the first cache."""
 
 Array = NDArray[Any]
 
 
-def panel_width(dtype: np.dtype[Any]) -> int:
-    """Columns of a panel: 48 for float32 and 24 for float64 with 64-byte vectors."""
-    return VECTORS * VECTOR_BYTES // dtype.itemsize
-
-
 def padded_width(columns: int, dtype: np.dtype[Any]) -> int:
-    """Columns of a product's buffer: whole panels."""
-    width = panel_width(dtype)
-    return -(-columns // width) * width
+    """Columns of a result: whole vectors, of 16 float32 with 64 bytes each."""
+    lanes = VECTOR_BYTES // dtype.itemsize
+    return -(-columns // lanes) * lanes
 
 
-def pack(weights: Tensor) -> Array:
-    """Weights (K, N) -> panels (N / width, K, width), the last one padded with zeros."""
-    K, N = weights.shape
-    width = panel_width(np.dtype(str(weights.dtype).removeprefix("torch.")))
-    panels = weights.new_empty(-(-N // width), K, width)
-    whole = N // width
-    panels[:whole].copy_(weights[:, : whole * width].reshape(K, whole, width).transpose(0, 1))
-    if whole < len(panels):
-        panels[whole] = 0
-        panels[whole, :, : N - whole * width] = weights[:, whole * width :]
-    return panels.numpy()
+def _make_tile(rows: int, vectors: int, bits: int) -> Any:
+    """An intrinsic: a tile of `rows` rows and some vectors of columns, summed over K.
 
-
-def _make_tile(rows: int, bits: int) -> Any:
-    """An intrinsic: a tile of `rows` rows and one panel of columns, summed over K.
-
-    Arguments: the address of A, the bytes from row to row of A, the addresses of the panel and of
-    C, the bytes from row to row of C, and K.
+    Arguments: the address of A, the bytes from row to row of A and from column to column, the
+    addresses of the panel and of C, the bytes from row to row of C, K, and whether to add to C.
     """
     scalar = ir.FloatType() if bits == 32 else ir.DoubleType()
     step = bits // 8
@@ -65,95 +52,190 @@ def _make_tile(rows: int, bits: int) -> Any:
     vector = ir.VectorType(scalar, lanes)
     i32, i64 = ir.IntType(32), ir.IntType(64)
     undefined = ir.Constant(vector, ir.Undefined)
+    none = ir.Constant(vector, [0.0] * lanes)
+    places = [(row, v) for row in range(rows) for v in range(vectors)]
 
     @intrinsic
-    def tile(context: Any, a: Any, a_row: Any, panel: Any, c: Any, c_row: Any, K: Any) -> Any:
+    def tile(
+        context: Any, a: Any, a_row: Any, a_step: Any, panel: Any, c: Any, c_row: Any, K: Any,
+        more: Any,
+    ) -> Any:  # fmt: skip
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            a, a_row, panel, c, c_row, K = arguments
+            a, a_row, a_step, panel, c, c_row, K, more = arguments
             fma_type = ir.FunctionType(vector, [vector] * 3)
             fma = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
                 builder.module, fma_type, f"llvm.fma.v{lanes}f{bits}"
             )
 
+            def pointer(kind: Any, address: Any) -> Any:
+                return builder.inttoptr(address, kind.as_pointer())
+
             def load(kind: Any, address: Any) -> Any:
-                value = builder.load(builder.inttoptr(address, kind.as_pointer()))
+                value = builder.load(pointer(kind, address))
                 value.align = step
                 return value
 
-            a_rows = [a]
+            a_rows, c_rows = [a], [c]
             for _ in range(1, rows):
                 a_rows.append(builder.add(a_rows[-1], a_row))
+                c_rows.append(builder.add(c_rows[-1], c_row))
+            results = {
+                (row, v): builder.add(c_rows[row], i64(v * VECTOR_BYTES)) for row, v in places
+            }
             entry = builder.block
-            loop, end = builder.append_basic_block("loop"), builder.append_basic_block("end")
+            before, loop, end = map(builder.append_basic_block, ("before", "loop", "end"))
+            builder.cbranch(builder.icmp_signed("!=", more, i64(0)), before, loop)
+            builder.position_at_end(before)
+            found = {place: load(vector, results[place]) for place in places}
             builder.branch(loop)
             builder.position_at_end(loop)
-            k = builder.phi(i64)
-            k.add_incoming(i64(0), entry)
-            sums = [[builder.phi(vector) for _ in range(VECTORS)] for _ in range(rows)]
-            at = builder.add(panel, builder.mul(k, i64(VECTORS * VECTOR_BYTES)))
-            columns = [load(vector, builder.add(at, i64(v * VECTOR_BYTES))) for v in range(VECTORS)]
-            offset = builder.mul(k, i64(step))
-            added = []
+            k, at, column = builder.phi(i64), builder.phi(i64), builder.phi(i64)
+            sums = {place: builder.phi(vector) for place in places}
+            columns = [load(vector, builder.add(at, i64(v * VECTOR_BYTES))) for v in range(vectors)]
+            added = {}
             for row in range(rows):
                 single = builder.insert_element(
-                    undefined, load(scalar, builder.add(a_rows[row], offset)), i32(0)
+                    undefined, load(scalar, builder.add(a_rows[row], column)), i32(0)
                 )
                 everywhere = builder.shuffle_vector(
                     single, undefined, ir.Constant(ir.VectorType(i32, lanes), [0] * lanes)
                 )
-                added.append(
-                    [
-                        builder.call(fma, [everywhere, columns[v], sums[row][v]])
-                        for v in range(VECTORS)
-                    ]
-                )
+                for v in range(vectors):
+                    added[row, v] = builder.call(fma, [everywhere, columns[v], sums[row, v]])
             following = builder.add(k, i64(1))
-            k.add_incoming(following, builder.block)
-            for row in range(rows):
-                for v in range(VECTORS):
-                    sums[row][v].add_incoming(ir.Constant(vector, [0.0] * lanes), entry)
-                    sums[row][v].add_incoming(added[row][v], builder.block)
+            steps = (
+                (k, i64(0), following),
+                (at, panel, builder.add(at, i64(vectors * VECTOR_BYTES))),
+                (column, i64(0), builder.add(column, a_step)),
+            )
+            for phi, start, next_ in steps:
+                for value, block in ((start, entry), (start, before), (next_, loop)):
+                    phi.add_incoming(value, block)
+            for place in places:
+                for value, block in ((none, entry), (found[place], before), (added[place], loop)):
+                    sums[place].add_incoming(value, block)
             builder.cbranch(builder.icmp_signed("<", following, K), loop, end)
             builder.position_at_end(end)
-            for row in range(rows):
-                for v in range(VECTORS):
-                    address = builder.add(c, i64(v * VECTOR_BYTES))
-                    pointer = builder.inttoptr(address, vector.as_pointer())
-                    builder.store(added[row][v], pointer).align = step
-                c = builder.add(c, c_row)
+            for place in places:
+                builder.store(added[place], pointer(vector, results[place])).align = step
             return context.get_dummy_value()
 
-        return types.void(*[types.intp] * 6), generate
+        return types.void(*[types.intp] * 8), generate
 
     return tile
 
 
-def _make_multiply(bits: int) -> Any:
-    whole, half, single = (_make_tile(rows, bits) for rows in (ROWS, ROWS // 2, 1))
+def _make_products(bits: int) -> SimpleNamespace:
     step = bits // 8
-    width = VECTORS * VECTOR_BYTES // step
+    lanes = VECTOR_BYTES // step
+    width = VECTORS * lanes
+    compiled = njit(nogil=True, error_model="numpy", inline="never")
+    tiles = {
+        (rows, vectors): _make_tile(rows, vectors, bits)
+        for rows in (ROWS, ROWS // 2, 1)
+        for vectors in range(1, VECTORS + 1)
+    }
 
-    @njit(nogil=True, error_model="numpy", inline="never")
-    def multiply(A: Array, panels: Array, C: Array, first: int, last: int) -> None:
-        """C[first:last] = A[first:last] @ weights, for A (B, K) with contiguous rows."""
-        K = A.shape[1]
-        a_row, c_row = A.strides[0], C.strides[0]
-        a, p, c = A.ctypes.data, panels.ctypes.data, C.ctypes.data
-        for panel in range(panels.shape[0]):
-            at = p + panel * K * width * step
-            c_panel = c + panel * width * step
+    def columns_of(vectors: int) -> Any:
+        whole, half, single = (tiles[rows, vectors] for rows in (ROWS, ROWS // 2, 1))
+
+        @compiled
+        def columns(
+            a: int, a_row: int, a_step: int, at: int, c: int, c_row: int, K: int, more: int,
+            first: int, last: int,
+        ) -> None:  # fmt: skip
+            """Rows first to last of one panel's columns."""
             row = first
             while row + ROWS <= last:
-                whole(a + row * a_row, a_row, at, c_panel + row * c_row, c_row, K)
+                whole(a + row * a_row, a_row, a_step, at, c + row * c_row, c_row, K, more)
                 row += ROWS
             while row + ROWS // 2 <= last:
-                half(a + row * a_row, a_row, at, c_panel + row * c_row, c_row, K)
+                half(a + row * a_row, a_row, a_step, at, c + row * c_row, c_row, K, more)
                 row += ROWS // 2
             while row < last:
-                single(a + row * a_row, a_row, at, c_panel + row * c_row, c_row, K)
+                single(a + row * a_row, a_row, a_step, at, c + row * c_row, c_row, K, more)
                 row += 1
 
-    return multiply
+        return columns
+
+    three, two, one = (columns_of(vectors) for vectors in (3, 2, 1))
+
+    @compiled
+    def panel_columns(
+        a: int, a_row: int, a_step: int, at: int, c: int, c_row: int, K: int, more: int,
+        first: int, last: int, vectors: int,
+    ) -> None:  # fmt: skip
+        if vectors == 3:
+            three(a, a_row, a_step, at, c, c_row, K, more, first, last)
+        elif vectors == 2:
+            two(a, a_row, a_step, at, c, c_row, K, more, first, last)
+        else:
+            one(a, a_row, a_step, at, c, c_row, K, more, first, last)
+
+    @compiled
+    def multiply(A: Array, packed: Array, C: Array, first: int, last: int) -> None:
+        """C[first:last] = A[first:last] W, for A (B, K) with contiguous rows."""
+        K = A.shape[1]
+        vectors = packed.size // K // lanes
+        a, at, c = A.ctypes.data, packed.ctypes.data, C.ctypes.data
+        for done in range(0, vectors, VECTORS):
+            some = min(VECTORS, vectors - done)
+            panel = at + done * K * VECTOR_BYTES
+            to = c + done * VECTOR_BYTES
+            panel_columns(a, A.strides[0], step, panel, to, C.strides[0], K, 0, first, last, some)
+
+    @compiled
+    def multiply_transposed(
+        A: Array, a_first: int, B: Array, b_first: int, b_last: int, C: Array, more: bool,
+        first: int, last: int,
+    ) -> None:  # fmt: skip
+        """C[first:last] = (Aᵀ B)[first:last], or added to it; A (K, ≥ M) from column a_first on,
+        B (K, ≥ N) its columns b_first to b_last.
+        """
+        a = A.ctypes.data + a_first * step
+        panel = np.empty(INNER * width, B.dtype)
+        for k in range(0, len(B), INNER):
+            inner = min(INNER, len(B) - k)
+            for column in range(b_first, b_last, width):
+                filled = min(width, b_last - column)
+                vectors = -(-filled // lanes)
+                for i in range(inner):
+                    row, to = B[k + i, column:], panel[i * vectors * lanes :]
+                    for j in range(filled):
+                        to[j] = row[j]
+                    for j in range(filled, vectors * lanes):
+                        to[j] = 0
+                panel_columns(
+                    a + k * A.strides[0], step, A.strides[0], panel.ctypes.data,
+                    C.ctypes.data + (column - b_first) * step, C.strides[0], inner,
+                    int(more or k > 0), first, last, vectors,
+                )  # fmt: skip
+
+    @compiled
+    def pack(first: int, last: int, W: Array, transposed: bool, packed: Array) -> None:
+        """Panels first to last of W (K, N), or of Wᵀ."""
+        K, N = (W.shape[1], W.shape[0]) if transposed else (W.shape[0], W.shape[1])
+        for panel in range(first, last):
+            start = panel * width
+            filled = min(width, N - start)
+            columns = -(-filled // lanes) * lanes
+            to = packed[panel * width * K : panel * width * K + columns * K].reshape(K, columns)
+            if transposed:
+                for j in range(filled):
+                    row = W[start + j]
+                    for k in range(K):
+                        to[k, j] = row[k]
+            else:
+                for k in range(K):
+                    row = W[k, start : start + filled]
+                    for j in range(filled):
+                        to[k, j] = row[j]
+            to[:, filled:] = 0
+
+    return SimpleNamespace(
+        multiply=multiply, multiply_transposed=multiply_transposed, pack=pack, width=width
+    )
 
 
-multiply32, multiply64 = _make_multiply(32), _make_multiply(64)
+PRODUCTS = {bits: _make_products(bits) for bits in (32, 64)}
+"""The kernels by bits of a number."""

@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from rondeau.network.backends.gemm import multiply32, multiply64
+from rondeau.network.backends.gemm import PRODUCTS
 from rondeau.network.backends.threads import CACHE, copy_with, shared
 
 Array = NDArray[Any]
@@ -70,7 +70,7 @@ def sigmoid64(x: Any) -> Any:
 
 
 # The kernels below find these names in their globals: of float64 here, of float32 in their copies.
-multiply: Any = multiply64
+multiply: Any = PRODUCTS[64].multiply
 tanh: Any = tanh64
 sigmoid: Any = sigmoid64
 one: Any = np.float64(1)
@@ -379,7 +379,7 @@ def add_rows(
 def _compile(kernel: Any, bits: int) -> Any:
     names: dict[str, Any] = {}
     if bits == 32:
-        names = {"multiply": multiply32, "tanh": tanh32, "sigmoid": sigmoid32}
+        names = {"multiply": PRODUCTS[32].multiply, "tanh": tanh32, "sigmoid": sigmoid32}
         names |= {"one": np.float32(1), "zero": np.float32(0)}
     return shared(
         njit(**options, cache=CACHE)(copy_with(kernel, f"{kernel.__name__}{bits}", names))

@@ -39,7 +39,9 @@ def unroll(cell: Cell, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
         check_ids(inputs, cell.input_size)
         table, rows = cell.weight_x, inputs.contiguous()
     else:
-        table = inputs.flatten(0, 1) @ cell.weight_x
+        from rondeau.network.backends.products import Project
+
+        table = Project.apply(inputs.flatten(0, 1), cell.weight_x)  # type: ignore[no-untyped-call]
         rows = torch.arange(table.shape[0]).view(inputs.shape[:2])
     window = window_of(cell)(cell, rows, tokens=tokens)
     parameters = cell.weight_h, cell.bias_x, hidden_bias(cell)
@@ -87,10 +89,11 @@ class Window(ABC):
 
     def __init__(self, cell: Cell, rows: Tensor, *, tokens: bool) -> None:
         """Note the shapes; a window that needs no gradient keeps nothing of its steps."""
-        from rondeau.network.backends import gemm, kernels
+        from rondeau.network.backends import gemm, kernels, products
 
         self.cell, self.rows, self.tokens = cell, rows, tokens
         self.padded_width = gemm.padded_width
+        self.multiply_transposed = products.multiply_transposed
         self.T, self.B = rows.shape
         self.H = cell.hidden_size
         self.kernels = kernels.KERNELS[cell.weight_h.element_size() * 8]
@@ -131,9 +134,14 @@ class Window(ABC):
         product = self.new(self.B, self.padded_width(columns, dtype)).numpy()
         kernel(self.B, *arrays, product)
 
-    def recurrent_gradient(self, before: Tensor, d_gates: Tensor) -> Tensor:
-        """The gradient of weights that `before` (T, B, K) was multiplied with: one product."""
-        return before.flatten(0, 1).t() @ d_gates.flatten(0, 1)
+    def recurrent_gradient(
+        self, before: Tensor, d_gates: Tensor, *, a: slice | None = None, b: slice | None = None
+    ) -> Tensor:
+        """The gradient of weights that `before` (T, B, K) was multiplied with: one product.
+
+        a, b: only these columns of the one and the other.
+        """
+        return self.multiply_transposed(before.flatten(0, 1), d_gates.flatten(0, 1), a=a, b=b)
 
     def table_gradient(self, d_gates: Tensor, table: Tensor) -> Tensor:
         """Projected vectors have a row each; rows of tokens are added up, in order of time."""
@@ -165,7 +173,7 @@ class _RNN(Window):
     def backward(self, U: Tensor, d_outputs: Tensor, *d_last: Tensor) -> Any:
         d_gates, d_h = torch.empty_like(d_outputs), torch.zeros_like(self.states[0])
         relu = self.cell.activation == "relu"
-        arguments = d_outputs, self.states, pack(U.t()), relu, d_gates, d_h
+        arguments = d_outputs, self.states, pack(U, transposed=True), relu, d_gates, d_h
         self.run(self.kernels.rnn_backward, *arguments, columns=self.H)
         return d_gates, self.recurrent_gradient(self.states[:-1], d_gates), (d_h,)
 
@@ -190,9 +198,9 @@ class _GRUAfter(Window):
 
     def backward(self, U: Tensor, d_outputs: Tensor, *d_last: Tensor) -> Any:
         d_gates, d_h = torch.empty_like(self.saved), torch.zeros_like(self.states[0])
-        arguments = d_outputs, self.states, self.saved, pack(U.t()), d_gates, d_h
+        arguments = d_outputs, self.states, self.saved, pack(U, transposed=True), d_gates, d_h
         self.run(self.kernels.gru_after_backward, *arguments, columns=self.H)
-        d_U = self.recurrent_gradient(self.states[:-1], d_gates[..., : 3 * self.H])
+        d_U = self.recurrent_gradient(self.states[:-1], d_gates, b=slice(0, 3 * self.H))
         return d_gates, d_U, (d_h,)
 
 
@@ -211,14 +219,13 @@ class _GRUBefore(Window):
     def backward(self, U: Tensor, d_outputs: Tensor, *d_last: Tensor) -> Any:
         d_gates = self.new(self.T, self.B, 3 * self.H)
         d_h = torch.zeros_like(self.states[0])
-        packed = (pack(part.t()) for part in self.split(U))
+        packed = (pack(part, transposed=True) for part in self.split(U))
         arguments = d_outputs, self.states, self.saved, *packed, d_gates, d_h
         self.run(self.kernels.gru_before_backward, *arguments, columns=self.H)
-        reset = self.saved[..., 3 * self.H :]
-        d_rz, d_n = self.split(d_gates)
+        rz, n, reset = (slice(k * self.H, m * self.H) for k, m in ((0, 2), (2, 3), (3, 4)))
         d_U = [
-            self.recurrent_gradient(before, d)
-            for before, d in ((self.states[:-1], d_rz), (reset, d_n))
+            self.recurrent_gradient(self.states[:-1], d_gates, b=rz),
+            self.recurrent_gradient(self.saved, d_gates, a=reset, b=n),
         ]
         return d_gates, torch.cat(d_U, -1), (d_h,)
 
@@ -243,16 +250,16 @@ class _LSTM(Window):
     def backward(self, U: Tensor, d_outputs: Tensor, *d_last: Tensor) -> Any:
         d_gates = self.new(self.T, self.B, 4 * self.H)
         d_h, d_c = torch.zeros_like(self.states[0]), d_last[0].clone()
-        arguments = d_outputs, self.cells, self.saved, pack(U.t()), d_gates, d_h, d_c
+        arguments = d_outputs, self.cells, self.saved, pack(U, transposed=True), d_gates, d_h, d_c
         self.run(self.kernels.lstm_backward, *arguments, columns=self.H)
         return d_gates, self.recurrent_gradient(self.states[:-1], d_gates), (d_h, d_c)
 
 
-def pack(weights: Tensor) -> Any:
-    """Weights (K, N) as panels for the steps' products."""
-    from rondeau.network.backends import gemm
+def pack(weights: Tensor, *, transposed: bool = False) -> Any:
+    """Weights (K, N), or their transpose, as panels for the steps' products."""
+    from rondeau.network.backends import products
 
-    return gemm.pack(weights.detach())
+    return products.pack(weights, transposed=transposed)
 
 
 def window_of(cell: Cell) -> type[Window]:

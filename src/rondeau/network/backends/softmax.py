@@ -1,4 +1,4 @@
-"""Softmax and cross-entropy of rows of logits as a numba kernel, in float32.
+"""Output layer, softmax and cross-entropy as numba kernels, in float32.
 
 The exponential is 2ⁿ times a polynomial (Cephes' coefficients, error under 2 units in the last
 place), in a form that the compiler turns into vectors.
@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from rondeau.network.backends.gemm import PRODUCTS, Array
 from rondeau.network.backends.kernels import inlined
 from rondeau.network.backends.threads import CACHE, shared
+
+ROWS = 64
+"""Rows of logits at once: they stay in the second cache for all that is done to them."""
 
 
 @inlined
@@ -53,24 +57,67 @@ def exponentials(row: Any, top: Any) -> Any:
     return total
 
 
+multiply: Any = PRODUCTS[32].multiply
+multiply_transposed: Any = PRODUCTS[32].multiply_transposed
+
+
 @njit(nogil=True, error_model="numpy", cache=CACHE)
 def cross_entropy_of_rows(
-    first: int, last: int, logits: Any, bias: Any, targets: Any, losses: Any, scale: float
+    first: int,
+    last: int,
+    features: Array,
+    W_T: Array,
+    W: Array,
+    bias: Array,
+    targets: Array,
+    scale: float,
+    losses: Array,
+    logits: Array,
+    d_features: Array,
 ) -> None:
-    """losses (N) of targets (N), and logits (N, V), still without their bias, turned
-    into scale · ∂loss/∂logits.
+    """losses (N) of targets (N); logits (N, ≥ V) as scale · ∂loss/∂logits; d_features (N, ≥ H).
+
+    features (N, H); W_T, W: the output weights (V, H), packed for the two products.
     """
-    V = logits.shape[1]
-    for i in range(first, last):
-        row, target = logits[i], targets[i]
-        top = add_bias(row, bias)
-        chosen = row[target]
-        total = exponentials(row, top)
-        losses[i] = math.log(total) + top - chosen
-        factor = np.float32(scale / total)
-        for j in range(V):
-            row[j] *= factor
-        row[target] -= np.float32(scale)
+    V = bias.shape[0]
+    for start in range(first, last, ROWS):
+        stop = min(start + ROWS, last)
+        multiply(features, W_T, logits, start, stop)
+        for i in range(start, stop):
+            row, target = logits[i], targets[i]
+            row = row[:V]
+            top = add_bias(row, bias)
+            chosen = row[target]
+            total = exponentials(row, top)
+            losses[i] = math.log(total) + top - chosen
+            factor = np.float32(scale / total)
+            for j in range(V):
+                row[j] *= factor
+            row[target] -= np.float32(scale)
+        multiply(logits[:, :V], W, d_features, start, stop)
+
+
+@njit(nogil=True, error_model="numpy", cache=CACHE)
+def output_gradient_of_rows(
+    first: int,
+    last: int,
+    d_logits: Array,
+    features: Array,
+    more: bool,
+    d_weight: Array,
+    d_bias: Array,
+) -> None:
+    """Rows of d_weight (V, ≥ H) and d_bias (V), set or added to: sums over d_logits' rows."""
+    H = features.shape[1]
+    multiply_transposed(d_logits, 0, features, 0, H, d_weight, more, first, last)
+    total = d_bias[first:last]
+    if not more:
+        total[:] = 0
+    for i in range(len(d_logits)):
+        row = d_logits[i, first:last]
+        for j in range(last - first):
+            total[j] += row[j]
 
 
 cross_entropy = shared(cross_entropy_of_rows)
+output_gradient = shared(output_gradient_of_rows)

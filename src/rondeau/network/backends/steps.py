@@ -16,13 +16,15 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rondeau.network.backends.gemm import multiply32, padded_width
+from rondeau.network.backends.gemm import PRODUCTS, padded_width
 from rondeau.network.backends.kernels import KERNELS
-from rondeau.network.backends.numba import hidden_bias, pack, window_of
+from rondeau.network.backends.numba import hidden_bias, window_of
+from rondeau.network.backends.products import pack
 from rondeau.network.backends.threads import copy_with
 from rondeau.network.cells import Cell, GRUCell, LSTMCell, RNNCell
 
 Array = NDArray[Any]
+multiply32: Any = PRODUCTS[32].multiply
 compiled: Any = njit(nogil=True, error_model="numpy")
 rnn_forward = KERNELS[32].rnn_forward.kernel
 gru_after_forward = KERNELS[32].gru_after_forward.kernel
@@ -136,7 +138,7 @@ class Steps:
         self.table = table.detach().contiguous().numpy()
         self.weights = tuple(np.stack(parts) for parts in zip(*map(_weights, cells), strict=True))
         panels = [pack(cell.weight_x) for cell in cells[1:]]
-        self.W = np.stack(panels) if panels else np.empty((0, 1, 1, 1), np.float32)
+        self.W = np.stack(panels) if panels else np.empty((0, 1), np.float32)
         # Each layer's state has a place for its next one.
         self.carry = [
             np.stack([np.stack([part.numpy()] * 2) for part in parts])

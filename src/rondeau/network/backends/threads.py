@@ -12,20 +12,24 @@ import contextlib
 import functools
 import hashlib
 import threading
-import types
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 import torch
-from numba import njit, prange, set_num_threads
+from llvmlite import ir
+from numba import njit, prange, set_num_threads, types
 from numba.core import config as numba_config
 from numba.core import event
+from numba.extending import intrinsic
 from numba.np.ufunc.parallel import threading_layer
 
 TILE = 8
 """Rows that a matrix product takes at once: shares are multiples of it where there are enough."""
+SHARES = 4
+"""Shares for each thread, where there are so many."""
 
 _config: Any = numba_config
 _layer: Any = threading_layer
@@ -75,7 +79,7 @@ def copy_with(function: Any, name: str, names: dict[str, Any]) -> Any:
     numba looks at the defining file alone. And each copy must be called with arguments of one type
     only: two processes that compile two of them at once can give one the other's code.
     """
-    copy = types.FunctionType(function.__code__, function.__globals__ | names, name)
+    copy = FunctionType(function.__code__, function.__globals__ | names, name)
     sources = _sources(Path(function.__code__.co_filename).parent)
     copy.__module__, copy.__qualname__ = function.__module__, f"{name}_{sources}"
     copy.__doc__ = function.__doc__
@@ -89,19 +93,37 @@ def _sources(folder: Path) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:10]
 
 
+def _take_typed(context: Any, address: Any) -> Any:
+    """The number at an address, which is one more afterwards, for one thread at a time."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number = ir.IntType(64)
+        counter = builder.inttoptr(arguments[0], number.as_pointer())
+        return builder.atomic_rmw("add", counter, number(1), "monotonic")
+
+    return types.int64(types.intp), generate
+
+
+_take: Any = intrinsic(_take_typed)
+
+
 def _kernel(first: int, last: int, *arguments: Any) -> None:
     """What `_fork` calls; replaced in its copies."""
 
 
-def _fork(count: int, size: int, shares: int, arguments: Any) -> None:
-    for i in prange(shares):
-        _kernel(i * size, min((i + 1) * size, count), *arguments)
+def _fork(count: int, size: int, threads: int, taken: Any, arguments: Any) -> None:
+    for _ in prange(threads):
+        first = _take(taken.ctypes.data) * size
+        while first < count:
+            _kernel(first, min(first + size, count), *arguments)
+            first = _take(taken.ctypes.data) * size
 
 
 def shared(kernel: Any) -> Callable[..., None]:
     """A kernel(first, last, *arguments) as run(count, *arguments, unit=8), its range shared out.
 
-    The number of threads is torch's; a share is a multiple of `unit` where there is enough for all.
+    The number of threads is torch's. Each takes a share, a multiple of `unit` where there is enough
+    for all, and then another, so that one whose core is busy with something else does less.
     """
     name = f"fork_{kernel.py_func.__name__}"
     fork = njit(parallel=True, nogil=True, error_model="numpy", cache=CACHE)(
@@ -111,15 +133,15 @@ def shared(kernel: Any) -> Callable[..., None]:
     def run(count: int, *arguments: Any, unit: int = TILE) -> None:
         threads = min(torch.get_num_threads(), _config.NUMBA_NUM_THREADS)
         size = -(-count // threads)
-        if count >= unit * threads:
-            size = -(-size // unit) * unit
-        shares = -(-count // size)
-        if shares == 1:
+        if threads > 1 and count >= unit * threads:
+            size = -(-count // (threads * SHARES * unit)) * unit
+        threads = min(threads, -(-count // size))
+        if threads == 1:
             kernel(0, count, *arguments)
             return
         with contextlib.nullcontext() if _many_callers() else _one_caller:
-            set_num_threads(shares)
-            fork(count, size, shares, arguments)
+            set_num_threads(threads)
+            fork(count, size, threads, np.zeros(1, np.int64), arguments)
 
     run.kernel, run.fork = kernel, fork  # type: ignore[attr-defined]
     return run
