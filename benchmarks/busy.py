@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
-    contest = Contest({name: [*ARGUMENTS, name] for name in NAMES})
+    contest = Contest({name: [*ARGUMENTS, name] for name in NAMES}, ours=("auto",))
     others = {"a busy core": start_burner(), "a training": start_training()}
     for process in others.values():
         process.send_signal(signal.SIGSTOP)

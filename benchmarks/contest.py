@@ -7,12 +7,16 @@ that each round took. Two that share a process would share its threads, and wake
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
+
+USERS = dict(os.environ)
+"""The environment before Rondeau is imported, which settles how long OpenMP's threads wait."""
 
 
 def compete(result: Any, work: Callable[[], object], units: float = 1.0) -> None:
@@ -30,9 +34,12 @@ def compete(result: Any, work: Callable[[], object], units: float = 1.0) -> None
 
 
 class Contest:
-    """The processes of some contestants, by name, started from their command lines."""
+    """The processes of some contestants, by name, started from their command lines.
 
-    def __init__(self, commands: dict[str, list[str]]) -> None:
+    ours: those that run as Rondeau does; the others are given the user's environment.
+    """
+
+    def __init__(self, commands: dict[str, list[str]], *, ours: Collection[str]) -> None:
         """Start all and read their results."""
         self.processes = {
             name: subprocess.Popen(
@@ -40,6 +47,7 @@ class Contest:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
+                env=None if name in ours else USERS,
             )
             for name, command in commands.items()
         }

@@ -11,7 +11,13 @@ Names are loaded on first use, so that importing this package does not import to
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+# OpenMP's threads are to sleep soon when there is nothing to do, so that a busy machine is shared
+# fairly (docs/performance.md); libgomp reads this once, when torch is loaded.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 if TYPE_CHECKING:
     from rondeau.config import DecodingConfig as DecodingConfig

@@ -7,6 +7,7 @@ output is one GEMM for a whole window, with its own weights or the embedding's.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rondeau.config import Backend, ModelConfig
@@ -90,7 +91,9 @@ class Model(nn.Module):
     ) -> tuple[Tensor, StackCarry]:
         """Mean cross-entropy in nats of targets (T, B) after ids (T, B), and the last carry."""
         features, carry = self.features(ids, carry, generator=generator)
-        loss = linear_cross_entropy(
-            features.flatten(0, 1), self.output.weight, self.output.bias, targets.flatten()
-        )
+        rows, wanted = features.flatten(0, 1), targets.flatten()
+        if self.backend in ("auto", "numba"):
+            loss = linear_cross_entropy(rows, self.output.weight, self.output.bias, wanted)
+        else:
+            loss = F.cross_entropy(self.output(rows), wanted)
         return loss, carry
