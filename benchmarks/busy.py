@@ -1,6 +1,6 @@
 """Training on two threads while something else runs, ours beside torch.nn.
 
-    python benchmarks/busy.py [--rounds 10]
+    python benchmarks/busy.py [--rounds 10] [--json busy.json]
 
 Quiet rounds alternate with rounds beside a process that keeps one core busy, and beside another
 training on two threads. What counts is the share of its quiet speed that each keeps.
@@ -9,6 +9,7 @@ training on two threads. What counts is the share of its quiet speed that each k
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import statistics
@@ -48,6 +49,7 @@ def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     contest = Contest({name: [*ARGUMENTS, name] for name in NAMES}, ours=("auto",))
     others = {"a busy core": start_burner(), "a training": start_training()}
@@ -74,6 +76,9 @@ def main() -> None:
         for state in states:
             share = quiet / statistics.median(seconds[name, state])
             print(f"  {name:10} {state:12} {spread(seconds[name, state], 1e-3, 'ms')}  {share:.0%}")
+    if options.json:
+        records = [{"name": n, "state": s, "seconds": seconds[n, s]} for n, s in seconds]
+        options.json.write_text(json.dumps(records, indent=1) + "\n")
 
 
 if __name__ == "__main__":

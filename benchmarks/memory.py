@@ -1,12 +1,14 @@
 """Most memory that a training holds at H=512, V=8,000, B=32, T=128.
 
-python benchmarks/memory.py [--cell gru]
+python benchmarks/memory.py [--cell gru] [--json memory.json]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
+from pathlib import Path
 
 import torch
 
@@ -27,6 +29,7 @@ def main() -> None:
     """Train some steps, print the most that was held."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cell", default="gru", choices=["rnn", "gru", "lstm"])
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     loaded = resident()
     model = Model(ModelConfig(cell=options.cell, hidden=H), V)
@@ -44,6 +47,9 @@ def main() -> None:
         f"{options.cell}, H={H}, V={V}, B={B}, T={T}: {resident():,.0f} MB resident at most, "
         f"{loaded:,.0f} MB before the model"
     )
+    if options.json:
+        record = {"cell": options.cell, "most_MB": resident(), "before_MB": loaded}
+        options.json.write_text(json.dumps(record) + "\n")
 
 
 if __name__ == "__main__":
