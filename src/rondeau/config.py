@@ -119,11 +119,12 @@ class ModelConfig(Settings):
 
     def check(self) -> None:
         """Raise OptionError for sizes and shares that make no model."""
-        require(self.hidden >= 1, "hidden", self.hidden, "must be at least 1")
-        require(self.layers >= 1, "layers", self.layers, "must be at least 1")
+        for name in ("hidden", "layers"):
+            size = getattr(self, name)
+            require(size is None or size >= 1, name, size, "must be at least 1")
         for name in ("dropout", "dropout_input"):
             share = getattr(self, name)
-            require(0 <= share < 1, name, share, "must be at least 0 and below 1")
+            require(share is None or 0 <= share < 1, name, share, "must be at least 0 and below 1")
         if self.embedding is not None:
             require(self.embedding >= 1, "embedding", self.embedding, "must be at least 1")
         if self.tie_weights and self.embedding is None:
@@ -177,8 +178,11 @@ class ComputeConfig(Settings):
 class TrainConfig(ComputeConfig, TextConfig, ModelConfig):
     """All settings of a training. What is None is chosen by the size of the text and said."""
 
-    dropout: float = 0.2
-    """Share of units dropped between layers and on the output, one mask a window."""
+    layers: int | None = None  # type: ignore[assignment]
+    """Number of layers (default: by the size of the text, 1 or 2)."""
+    dropout: float | None = None  # type: ignore[assignment]
+    """Share of units dropped between layers and on the output, one mask a window (default: by the
+    size of the text, 0.5 to 0.1)."""
     batch: int = 32
     """Number of parallel streams B."""
     seq_len: int = 64

@@ -34,6 +34,7 @@ from rondeau.text.corpus import Corpus
 from rondeau.text.loading import load_corpus
 from rondeau.training import records
 from rondeau.training.budget import EVALUATIONS, fixed_steps, seconds_per_step, steps_in_time
+from rondeau.training.defaults import fill_defaults
 from rondeau.training.events import Event, HeldOut
 from rondeau.training.held_out import SAMPLED_CHARACTERS, look, sample_documents
 from rondeau.training.optimisation import clip_gradient, learning_rate, make_optimizer
@@ -101,6 +102,7 @@ class Training:
     ) -> None:
         """Fix everything that the settings leave open; with `new`, write the run's first files."""
         set_threads(config.threads)
+        config, chosen = fill_defaults(config, corpus.train.characters)
         self.corpus, self.folder, self.device = corpus, folder, device
         self.tokenizer = corpus.tokenizer
         self.windows, note = fit_windows(
@@ -111,7 +113,7 @@ class Training:
             seed=config.seed,
             random=config.sampling == "random",
         )
-        self.notes = (*corpus.notes, *([note] if note else []))
+        self.notes = (*corpus.notes, *(said for said in (chosen, note) if said))
         torch.manual_seed(config.seed)
         try:
             self.model = Model(ModelConfig.of(config), len(self.tokenizer)).to(device)
