@@ -54,7 +54,8 @@ class _LinearCrossEntropy(autograd.Function):
                 *(len(logits), read, W_T, W, bias.numpy(), targets[block].numpy(), 1 / N),
                 *(losses[block].numpy(), logits, d_features[block].numpy()),
             )
-            output_gradient(V, logits, read, start > 0, d_weight.numpy(), d_bias.numpy())
+            packed = pack(features[block])
+            output_gradient(V, logits, packed, start > 0, d_weight.numpy(), d_bias.numpy())
         d_features, d_weight = (trim(d, H) for d in (d_features, d_weight))
         ctx.gradients = d_features, d_weight, d_bias
         return losses.double().mean().to(features.dtype)

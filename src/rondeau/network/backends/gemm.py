@@ -29,7 +29,7 @@ VECTORS = 3
 ROWS = 8 if WIDE else 4
 """Rows of a tile: with its sums, a panel's vectors and one of A it fills the registers."""
 INNER = 128
-"""Rows of B that are packed at once for Aᵀ B: a panel of them stays in the first cache."""
+"""Inner steps of Aᵀ B at once: a panel of so many rows stays in the first cache."""
 
 Array = NDArray[Any]
 
@@ -186,48 +186,44 @@ def _make_products(bits: int) -> SimpleNamespace:
 
     @compiled
     def multiply_transposed(
-        A: Array, a_first: int, B: Array, b_first: int, b_last: int, C: Array, more: bool,
-        first: int, last: int,
-    ) -> None:  # fmt: skip
-        """C[first:last] = (Aᵀ B)[first:last], or added to it; A (K, ≥ M) from column a_first on,
-        B (K, ≥ N) its columns b_first to b_last.
+        A: Array, a_first: int, packed: Array, C: Array, more: bool, first: int, last: int
+    ) -> None:
+        """C[first:last] = (Aᵀ B)[first:last], or added to it, for packed B (K, N) and the columns
+        of A (K, …) from a_first on.
         """
-        a = A.ctypes.data + a_first * step
-        panel = np.empty(INNER * width, B.dtype)
-        for k in range(0, len(B), INNER):
-            inner = min(INNER, len(B) - k)
-            for column in range(b_first, b_last, width):
-                filled = min(width, b_last - column)
-                vectors = -(-filled // lanes)
-                for i in range(inner):
-                    row, to = B[k + i, column:], panel[i * vectors * lanes :]
-                    for j in range(filled):
-                        to[j] = row[j]
-                    for j in range(filled, vectors * lanes):
-                        to[j] = 0
+        K = len(A)
+        vectors = packed.size // K // lanes
+        a, c = A.ctypes.data + a_first * step, C.ctypes.data
+        for k in range(0, K, INNER):
+            for done in range(0, vectors, VECTORS):
+                some = min(VECTORS, vectors - done)
+                panel = packed.ctypes.data + (done * K + k * some) * VECTOR_BYTES
                 panel_columns(
-                    a + k * A.strides[0], step, A.strides[0], panel.ctypes.data,
-                    C.ctypes.data + (column - b_first) * step, C.strides[0], inner,
-                    int(more or k > 0), first, last, vectors,
+                    a + k * A.strides[0], step, A.strides[0], panel,
+                    c + done * VECTOR_BYTES, C.strides[0], min(INNER, K - k),
+                    int(more or k > 0), first, last, some,
                 )  # fmt: skip
 
     @compiled
-    def pack(first: int, last: int, W: Array, transposed: bool, packed: Array) -> None:
-        """Panels first to last of W (K, N), or of Wᵀ."""
-        K, N = (W.shape[1], W.shape[0]) if transposed else (W.shape[0], W.shape[1])
+    def pack(
+        first: int, last: int, W: Array, transposed: bool, start: int, N: int, packed: Array
+    ) -> None:
+        """Panels first to last of N columns of W (K, …) from `start` on, or of N rows as Wᵀ."""
+        K = W.shape[1] if transposed else W.shape[0]
         for panel in range(first, last):
-            start = panel * width
-            filled = min(width, N - start)
+            at = panel * width
+            filled = min(width, N - at)
             columns = -(-filled // lanes) * lanes
-            to = packed[panel * width * K : panel * width * K + columns * K].reshape(K, columns)
+            to = packed[at * K : (at + columns) * K].reshape(K, columns)
+            at += start
             if transposed:
                 for j in range(filled):
-                    row = W[start + j]
+                    row = W[at + j]
                     for k in range(K):
                         to[k, j] = row[k]
             else:
                 for k in range(K):
-                    row = W[k, start : start + filled]
+                    row = W[k, at : at + filled]
                     for j in range(filled):
                         to[k, j] = row[j]
             to[:, filled:] = 0

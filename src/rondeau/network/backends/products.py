@@ -17,6 +17,8 @@ from torch.autograd.function import once_differentiable
 from rondeau.network.backends.gemm import PRODUCTS, Array, padded_width
 from rondeau.network.backends.threads import CACHE, copy_with, shared
 
+PANELS = 8
+"""Fewest panels that are packed by a thread of their own."""
 compiled: Any = njit(nogil=True, error_model="numpy", cache=CACHE)
 # The kernels below find this name in their globals.
 products: Any = PRODUCTS[64]
@@ -30,16 +32,16 @@ def product_rows(first: int, last: int, A: Array, packed: Array, C: Array) -> No
     multiply_(A, packed, C, first, last)
 
 
-def transposed_rows(
-    first: int, last: int, A: Array, a_first: int, B: Array, b_first: int, b_last: int, C: Array
-) -> None:
+def transposed_rows(first: int, last: int, A: Array, a: int, packed: Array, C: Array) -> None:
     """Rows of C = Aᵀ B."""
-    multiply_transposed_(A, a_first, B, b_first, b_last, C, False, first, last)
+    multiply_transposed_(A, a, packed, C, False, first, last)
 
 
-def pack_panels(first: int, last: int, W: Array, transposed: bool, packed: Array) -> None:
+def pack_panels(
+    first: int, last: int, W: Array, transposed: bool, start: int, N: int, packed: Array
+) -> None:
     """Panels of W or Wᵀ."""
-    pack_(first, last, W, transposed, packed)
+    pack_(first, last, W, transposed, start, N, packed)
 
 
 def _compile(bits: int) -> SimpleNamespace:
@@ -63,13 +65,17 @@ def _compile(bits: int) -> SimpleNamespace:
 _KERNELS = {bits: _compile(bits) for bits in (32, 64)}
 
 
-def pack(weights: Tensor, *, transposed: bool = False) -> Array:
-    """Weights (K, N), or their transpose, as panels for `multiply`."""
+def pack(weights: Tensor, *, transposed: bool = False, columns: slice | None = None) -> Array:
+    """Weights (K, N), or their transpose, as panels for a product; columns: only these of N."""
     kernels = _kernels(weights)
     W = weights.detach().contiguous().numpy()
     K, N = W.shape[::-1] if transposed else W.shape
+    columns = columns or slice(0, N)
+    N = columns.stop - columns.start
     packed = np.empty(K * padded_width(N, W.dtype), W.dtype)
-    kernels.pack_panels(-(-N // kernels.width), W, transposed, packed, unit=1)
+    kernels.pack_panels(
+        -(-N // kernels.width), W, transposed, columns.start, N, packed, unit=PANELS
+    )
     return packed
 
 
@@ -86,8 +92,8 @@ def multiply_transposed(
     """Aᵀ B of A (K, M) and B (K, N) -> (M, N); a, b: only these of their columns."""
     a, b = a or slice(0, A.shape[1]), b or slice(0, B.shape[1])
     C = empty_result(A, a.stop - a.start, b.stop - b.start)
-    arrays = A.detach().contiguous().numpy(), a.start, B.detach().contiguous().numpy()
-    _kernels(A).transposed_rows(len(C), *arrays, b.start, b.stop, C.numpy())
+    arrays = A.detach().contiguous().numpy(), a.start, pack(B, columns=b), C.numpy()
+    _kernels(A).transposed_rows(len(C), *arrays)
     return trim(C, b.stop - b.start)
 
 

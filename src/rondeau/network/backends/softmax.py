@@ -107,9 +107,11 @@ def output_gradient_of_rows(
     d_weight: Array,
     d_bias: Array,
 ) -> None:
-    """Rows of d_weight (V, ≥ H) and d_bias (V), set or added to: sums over d_logits' rows."""
-    H = features.shape[1]
-    multiply_transposed(d_logits, 0, features, 0, H, d_weight, more, first, last)
+    """Rows of d_weight (V, ≥ H) and d_bias (V), set or added to: sums over d_logits' rows.
+
+    features: packed (N, H).
+    """
+    multiply_transposed(d_logits, 0, features, d_weight, more, first, last)
     total = d_bias[first:last]
     if not more:
         total[:] = 0
