@@ -6,6 +6,7 @@ that each round took. Two that share a process would share its threads, and wake
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import statistics
@@ -17,6 +18,7 @@ from typing import Any
 
 USERS = dict(os.environ)
 """The environment before Rondeau is imported, which settles how long OpenMP's threads wait."""
+importlib.import_module("rondeau")
 
 
 def compete(result: Any, work: Callable[[], object], units: float = 1.0) -> None:
