@@ -255,6 +255,13 @@ def map_carry(function: Callable[[Tensor], Tensor], carry: Any) -> Any:
     return cast(Any, type(carry))(*parts) if hasattr(carry, "_fields") else tuple(parts)
 
 
+def carry_parts(carry: Any) -> list[Tensor]:
+    """The tensors of a carry, in the order in which `map_carry` takes them."""
+    if isinstance(carry, Tensor):
+        return [carry]
+    return [tensor for part in carry for tensor in carry_parts(part)]
+
+
 def detach(carry: Any) -> Any:
     """The same state, cut from the graph: gradients stop at the window's edge."""
     return map_carry(Tensor.detach, carry)

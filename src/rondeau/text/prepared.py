@@ -41,6 +41,9 @@ SHARD = 2**26
 BLOCK = 2**20
 """Characters turned into code points at once."""
 
+DTYPES = ("<u2", "<u4", "<i8")
+"""What the numbers of a file may be."""
+
 Report = Callable[[str, int], None]
 """Is told what is being done, and after how many characters."""
 
@@ -54,8 +57,8 @@ def prepare(
 ) -> Corpus:
     """Read sources, split them, and keep them in a new folder as ids: all of it or nothing.
 
-    Memory doesn't grow with the text (16 bytes a document apart); while it works, the disk holds
-    4 bytes a character beyond the result. Raises CorpusError as `load_corpus`, and OptionError for
+    Memory grows with the number of documents only (some 64 bytes each); while it works, the disk
+    holds 4 bytes a character beyond the result. Raises CorpusError as `load_corpus`, and OptionError for
     a folder that is already there.
     """
     config, out = config or TextConfig(), Path(out)
@@ -123,6 +126,8 @@ class _Shard:
     dtype: str
 
     def check_size(self) -> None:
+        if self.dtype not in DTYPES:
+            raise CorpusError(f"{self.path}: is of type {self.dtype}; prepare it again")
         size, wanted = self.path.stat().st_size, self.length * np.dtype(self.dtype).itemsize
         if size != wanted:
             raise CorpusError(f"{self.path}: has {size} bytes, not {wanted}; prepare it again")

@@ -21,7 +21,7 @@ from rondeau.evaluation.perplexity import Evaluation
 from rondeau.generation.streams import generate_pieces
 from rondeau.language_model import LanguageModel
 from rondeau.network.backends import library
-from rondeau.network.cells import detach
+from rondeau.network.cells import carry_parts, detach, map_carry
 from rondeau.network.device import pick_device, set_threads
 from rondeau.network.model import Model
 from rondeau.network.stack import StackCarry, make_cell
@@ -218,13 +218,8 @@ class Training:
         state = checkpoint.state
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = checkpoint.step
-        self.carry = tuple(
-            tuple(
-                cell.carry_type(*(part.to(self.device) for part in parts))
-                for cell, parts in zip(cells, layer, strict=True)
-            )
-            for cells, layer in zip(self.model.stack.cells, state["carry"], strict=True)
-        )
+        parts = iter(state["carry"])
+        self.carry = map_carry(lambda _: next(parts).to(self.device), self.carry)
         self.best, self.best_step = state["best"], state["best_step"]
         self.looks_since_best = state["looks_since_best"]
         self.seconds = state["seconds"]
@@ -323,10 +318,7 @@ class Training:
         weights = weights_to_bytes(self.model)
         state: dict[str, Any] = {
             "optimizer": self.optimizer.state_dict(),
-            "carry": tuple(
-                tuple(tuple(part.cpu().clone() for part in state) for state in layer)
-                for layer in self.carry
-            ),
+            "carry": [part.cpu().clone() for part in carry_parts(self.carry)],
             "best": self.best,
             "best_step": self.best_step,
             "looks_since_best": self.looks_since_best,

@@ -20,11 +20,10 @@ from rondeau.network.backends.threads import CACHE, copy_with, shared
 PANELS = 8
 """Fewest panels that are packed by a thread of their own."""
 compiled: Any = njit(nogil=True, error_model="numpy", cache=CACHE)
-# The kernels below find this name in their globals.
-products: Any = PRODUCTS[64]
-multiply_: Any = products.multiply
-multiply_transposed_: Any = products.multiply_transposed
-pack_: Any = products.pack
+# The kernels below find these names in their globals: of float64 here, each size's in its copies.
+multiply_: Any = PRODUCTS[64].multiply
+multiply_transposed_: Any = PRODUCTS[64].multiply_transposed
+pack_: Any = PRODUCTS[64].pack
 
 
 def product_rows(first: int, last: int, A: Array, packed: Array, C: Array) -> None:
@@ -73,9 +72,8 @@ def pack(weights: Tensor, *, transposed: bool = False, columns: slice | None = N
     columns = columns or slice(0, N)
     N = columns.stop - columns.start
     packed = np.empty(K * padded_width(N, W.dtype), W.dtype)
-    kernels.pack_panels(
-        -(-N // kernels.width), W, transposed, columns.start, N, packed, unit=PANELS
-    )
+    panels = -(-N // kernels.width)
+    kernels.pack_panels(panels, W, transposed, columns.start, N, packed, unit=PANELS)
     return packed
 
 
