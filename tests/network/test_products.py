@@ -1,5 +1,9 @@
 """Matrix products by our kernels, and the loss that is made of them, held to PyTorch's."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -79,6 +83,33 @@ def test_every_backend_of_a_model_has_the_same_loss():
         model.backend = backend
         found.append(float(model.loss(ids, targets, model.initial_carry(4))[0].detach()))
     assert found == pytest.approx([found[0]] * 3, rel=1e-6)
+
+
+PRODUCT = """
+A, W = torch.randn(9, 40), torch.randn(40, 50)
+assert torch.allclose(products.multiply(A, products.pack(W), 50), A @ W, atol=1e-4)
+assert torch.allclose(products.multiply_transposed(A, A), A.t() @ A, atol=1e-4)
+"""
+LOSS = """
+weight = torch.randn(50, 40, requires_grad=True)
+loss = linear_cross_entropy(torch.randn(9, 40), weight, torch.zeros(50), torch.arange(9))
+loss.backward()
+assert torch.allclose(weight.grad.sum(0), torch.zeros(40), atol=1e-4)
+"""
+
+
+@pytest.mark.parametrize("others", [1, 2])
+def test_processes_that_compile_in_different_orders_can_share_a_cache(tmp_path, others):
+    head = (
+        "import numba, torch\n"
+        "from rondeau.network.backends import products\n"
+        "from rondeau.network.loss import linear_cross_entropy\n"
+        "torch.set_num_threads(1)\n"
+    )
+    before = "".join(f"numba.njit(lambda x: x + {i})(1)\n" for i in range(others))
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    for code in (PRODUCT, before + LOSS, PRODUCT + LOSS, LOSS + PRODUCT):
+        subprocess.run([sys.executable, "-c", head + code], check=True, env=environment)
 
 
 def test_each_kernel_is_compiled_for_one_type_of_arguments():

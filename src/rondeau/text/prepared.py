@@ -58,8 +58,8 @@ def prepare(
     """Read sources, split them, and keep them in a new folder as ids: all of it or nothing.
 
     Memory grows with the number of documents only (some 64 bytes each); while it works, the disk
-    holds 4 bytes a character beyond the result. Raises CorpusError as `load_corpus`, and OptionError for
-    a folder that is already there.
+    holds 4 bytes a character beyond the result. Raises CorpusError as `load_corpus`, and
+    OptionError for a folder that is already there.
     """
     config, out = config or TextConfig(), Path(out)
     if not sources:

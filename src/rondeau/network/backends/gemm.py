@@ -129,7 +129,12 @@ def _make_products(bits: int) -> SimpleNamespace:
     step = bits // 8
     lanes = VECTOR_BYTES // step
     width = VECTORS * lanes
-    compiled = njit(nogil=True, error_model="numpy", inline="never")
+
+    def compiled(function: Any, of: str = "") -> Any:
+        # Processes that share a cache find code by name and types: these types are all the same.
+        function.__name__ = function.__qualname__ = f"{function.__name__}{of}_{bits}"
+        return njit(nogil=True, error_model="numpy", inline="never")(function)
+
     tiles = {
         (rows, vectors): _make_tile(rows, vectors, bits)
         for rows in (ROWS, ROWS // 2, 1)
@@ -139,7 +144,6 @@ def _make_products(bits: int) -> SimpleNamespace:
     def columns_of(vectors: int) -> Any:
         whole, half, single = (tiles[rows, vectors] for rows in (ROWS, ROWS // 2, 1))
 
-        @compiled
         def columns(
             a: int, a_row: int, a_step: int, at: int, c: int, c_row: int, K: int, more: int,
             first: int, last: int,
@@ -156,7 +160,7 @@ def _make_products(bits: int) -> SimpleNamespace:
                 single(a + row * a_row, a_row, a_step, at, c + row * c_row, c_row, K, more)
                 row += 1
 
-        return columns
+        return compiled(columns, of=str(vectors))
 
     three, two, one = (columns_of(vectors) for vectors in (3, 2, 1))
 
