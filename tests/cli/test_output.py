@@ -2,8 +2,8 @@
 
 import pytest
 
+from rondeau import compilation
 from rondeau.cli import output
-from rondeau.network.backends import threads
 
 
 @pytest.fixture(autouse=True)
@@ -15,13 +15,13 @@ def nothing_said_yet():
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.4, 0), (5.06, 1)])
 def test_compiling_is_told_once_if_it_took_over_a_second(monkeypatch, capsys, seconds, said):
-    monkeypatch.setattr(threads, "compile_seconds", lambda: seconds)
+    monkeypatch.setattr(compilation, "compile_seconds", lambda: seconds)
     output.note_compilation(False)
     output.note_compilation(False)
     assert capsys.readouterr().err.count("5.1 s went into compiling") == said
 
 
 def test_quiet_keeps_the_compiling_to_itself(monkeypatch, capsys):
-    monkeypatch.setattr(threads, "compile_seconds", lambda: 60.0)
+    monkeypatch.setattr(compilation, "compile_seconds", lambda: 60.0)
     output.note_compilation(True)
     assert not capsys.readouterr().err

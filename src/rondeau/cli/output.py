@@ -41,7 +41,7 @@ def note_compilation(quiet: bool) -> None:
     """Say what compiling kernels took, if that was over a second."""
     if quiet or "numba" not in sys.modules:  # without numba nothing was compiled
         return
-    from rondeau.network.backends.threads import compile_seconds
+    from rondeau.compilation import compile_seconds
 
     seconds = compile_seconds()
     if seconds > 1:

@@ -14,9 +14,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from rondeau.compilation import CACHE, copy_with
 from rondeau.config import DecodingConfig
 from rondeau.network.backends.softmax import exponentials
-from rondeau.network.backends.threads import CACHE, copy_with
 
 Array = NDArray[Any]
 compiled: Callable[..., Any] = njit(nogil=True, error_model="numpy")

@@ -19,12 +19,13 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from rondeau.compilation import CACHE, copy_with
 from rondeau.config import DecodingConfig
 from rondeau.generation.decoding import choose, choose_rows, controls
 from rondeau.network.backends.gemm import padded_width
 from rondeau.network.backends.numba import pack, serves
 from rondeau.network.backends.steps import STEPS, Steps, multiply32
-from rondeau.network.backends.threads import CACHE, copy_with, shared
+from rondeau.network.backends.threads import shared
 from rondeau.network.cells import map_carry
 from rondeau.network.model import Model
 from rondeau.network.stack import StackCarry

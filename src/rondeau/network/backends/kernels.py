@@ -21,8 +21,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from rondeau.compilation import CACHE, copy_with
 from rondeau.network.backends.gemm import PRODUCTS
-from rondeau.network.backends.threads import CACHE, copy_with, shared
+from rondeau.network.backends.threads import shared
 
 Array = NDArray[Any]
 options: dict[str, Any] = {

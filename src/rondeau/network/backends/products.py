@@ -14,8 +14,9 @@ from numba import njit
 from torch import Tensor, autograd
 from torch.autograd.function import once_differentiable
 
+from rondeau.compilation import CACHE, copy_with
 from rondeau.network.backends.gemm import PRODUCTS, Array, padded_width
-from rondeau.network.backends.threads import CACHE, copy_with, shared
+from rondeau.network.backends.threads import shared
 
 PANELS = 8
 """Fewest panels that are packed by a thread of their own."""

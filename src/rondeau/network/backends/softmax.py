@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from rondeau.compilation import CACHE
 from rondeau.network.backends.gemm import PRODUCTS, Array
 from rondeau.network.backends.kernels import inlined
-from rondeau.network.backends.threads import CACHE, shared
+from rondeau.network.backends.threads import shared
 
 ROWS = 64
 """Rows of logits at once: they stay in the second cache for all that is done to them."""

@@ -16,11 +16,11 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rondeau.compilation import copy_with
 from rondeau.network.backends.gemm import PRODUCTS, padded_width
 from rondeau.network.backends.kernels import KERNELS
 from rondeau.network.backends.numba import hidden_bias, window_of
 from rondeau.network.backends.products import pack
-from rondeau.network.backends.threads import copy_with
 from rondeau.network.cells import Cell, GRUCell, LSTMCell, RNNCell
 
 Array = NDArray[Any]

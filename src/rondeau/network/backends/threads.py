@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import threading
 from collections.abc import Callable
-from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -22,9 +19,10 @@ import torch
 from llvmlite import ir
 from numba import njit, prange, set_num_threads, types
 from numba.core import config as numba_config
-from numba.core import event
 from numba.extending import intrinsic
 from numba.np.ufunc.parallel import threading_layer
+
+from rondeau.compilation import CACHE, copy_with
 
 TILE = 8
 """Rows that a matrix product takes at once: shares are multiples of it where there are enough."""
@@ -34,27 +32,6 @@ SHARES = 4
 _config: Any = numba_config
 _layer: Any = threading_layer
 _one_caller = threading.Lock()
-_compilation: Any = event.TimingListener()  # type: ignore[no-untyped-call]
-event.register("numba:compile", _compilation)  # type: ignore[no-untyped-call]
-
-
-def compile_seconds() -> float:
-    """Seconds that this process has spent on compiling kernels that no cache held."""
-    return float(_compilation.duration) if _compilation.done else 0.0
-
-
-def _can_cache() -> bool:
-    """Whether numba finds a folder for compiled kernels: no error where all are read-only."""
-
-    probe: Any = njit(lambda: None)
-    try:
-        probe.enable_caching()
-    except RuntimeError:
-        return False
-    return True
-
-
-CACHE = _can_cache()
 
 
 @functools.cache
@@ -69,28 +46,6 @@ def _many_callers() -> bool:
 def _wake(array: Any) -> None:
     for i in prange(len(array)):
         array[i] += 1
-
-
-def copy_with(function: Any, name: str, names: dict[str, Any]) -> Any:
-    """A copy of a function under another name, with some of its global names replaced.
-
-    numba keeps compiled code by name and source line, and finds no closure again: kernels that
-    differ in what they call must differ in their names. The sources are part of the name, since
-    numba looks at the defining file alone. And each copy must be called with arguments of one type
-    only: two processes that compile two of them at once can give one the other's code.
-    """
-    copy = FunctionType(function.__code__, function.__globals__ | names, name)
-    sources = _sources(Path(function.__code__.co_filename).parent)
-    copy.__module__, copy.__qualname__ = function.__module__, f"{name}_{sources}"
-    copy.__doc__ = function.__doc__
-    return copy
-
-
-@functools.cache
-def _sources(folder: Path) -> str:
-    """A short hash of the sources in this folder, and in another."""
-    paths = sorted({*Path(__file__).parent.glob("*.py"), *folder.glob("*.py")})
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:10]
 
 
 def _take_typed(context: Any, address: Any) -> Any:
