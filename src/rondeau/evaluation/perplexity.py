@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rondeau.errors import CorpusError
+from rondeau.evaluation.leaks import LONGEST, PROBES, TOLERANCE, leak
 from rondeau.evaluation.surprisal import document_targets, surprisals
 from rondeau.network.model import Model
 from rondeau.text.tokenizer import UNK, CharTokenizer
@@ -29,7 +31,8 @@ class Evaluation:
     """The cost of one split or file, in bits.
 
     targets: characters and, for whole documents, their ends; unknown: characters outside the
-    vocabulary; known_bits: the bits of all other targets; leaks: the model reads its own answer.
+    vocabulary; known_bits: the bits of all other targets; leak: by how many nats a distribution
+    changed when the character that it scores was replaced (`leaks.leak`).
     """
 
     split: str
@@ -39,7 +42,12 @@ class Evaluation:
     bits: float
     unknown: int
     known_bits: float
-    leaks: bool = False
+    leak: float = 0.0
+
+    @property
+    def leaks(self) -> bool:
+        """Whether the model reads its own answer, so that there is no perplexity."""
+        return self.leak > TOLERANCE
 
     @property
     def perplexity(self) -> float:
@@ -76,7 +84,7 @@ class Evaluation:
         head = {"split": self.split, "targets": self.targets}
         tail = {"unknown_share": self.unknown_share}
         if self.leaks:
-            return head | {"leaked_loss": self.nats} | tail
+            return head | {"leaked_loss": self.nats, "leak": self.leak} | tail
         return (
             head
             | {
@@ -114,8 +122,11 @@ def evaluate(
     Raises CorpusError where there is nothing to count.
     """
     targets = characters = utf8_bytes = unknown = 0
-    bits = known_bits = 0.0
+    bits = known_bits = leaked = 0.0
+    frame = partial(document_targets, whole=whole)
     for block in _blocks(documents):
+        if not targets:
+            leaked = leak(model, [tokenizer.encode(d[:LONGEST]) for d in block[:PROBES]], frame)
         costs = document_bits(model, tokenizer, block, whole=whole)
         for document, cost in zip(block, costs, strict=True):
             known = np.ones(len(cost), dtype=bool)
@@ -136,7 +147,7 @@ def evaluate(
         bits=bits,
         unknown=unknown,
         known_bits=known_bits,
-        leaks=not model.causal,
+        leak=leaked,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -38,45 +39,77 @@ def surprisals(model: Model, pairs: Sequence[tuple[Ids, Ids]]) -> list[Nats]:
 
     A bidirectional model reads each text in windows of 256, from a zero carry in both directions.
     """
-    result: list[Nats] = [np.empty(0)] * len(pairs)
-    was_training = model.training
-    model.eval()
-    # Sorted by length, the texts still running are always the first ones of a batch.
-    order = sorted(range(len(pairs)), key=lambda i: -len(pairs[i][0]))
-    size = BATCH if model.causal else 1
-    for start in range(0, len(order), size):
-        chosen = order[start : start + size]
-        lengths = [len(pairs[i][0]) for i in chosen]
-        block = np.full((lengths[0], len(chosen)), np.nan)
-        for at, nats in _run(model, [pairs[i] for i in chosen], lengths):
-            block[at : at + len(nats), : nats.shape[1]] = nats
-        for column, i in enumerate(chosen):
-            result[i] = block[: lengths[column], column].copy()
-    model.train(was_training)
+    result = [np.empty(len(inputs)) for inputs, _ in pairs]
+    for window in _read(model, pairs):
+        nats = _nats(model, window.features, window.targets)
+        for column, text in enumerate(window.texts):
+            place = result[text][window.start : window.start + len(nats)]
+            place[:] = nats[: len(place), column]
     return result
 
 
-def _run(
-    model: Model, pairs: Sequence[tuple[Ids, Ids]], lengths: Sequence[int]
-) -> Iterator[tuple[int, Nats]]:
-    """Windows of (steps, running texts) with their place, padded where a text ends inside one."""
+@torch.inference_mode()
+def log_probabilities(
+    model: Model, pairs: Sequence[tuple[Ids, Ids]], places: Sequence[int]
+) -> Nats:
+    """ln P of every id (V) at one target of each pair, (len(pairs), V): read as `surprisals` reads.
+
+    places: which target, of each pair.
+    """
+    result = np.empty((len(pairs), model.vocabulary))
+    for window in _read(model, pairs):
+        for column, text in enumerate(window.texts):
+            row = places[text] - window.start
+            if 0 <= row < len(window.features):
+                logits = model.output(window.features[row, column])
+                result[text] = torch.log_softmax(logits, -1).cpu().double().numpy()
+    return result
+
+
+class _Window(NamedTuple):
+    """Features (T, B, W) and targets (T, B) from step `start` of some texts, padded after each."""
+
+    start: int
+    texts: list[int]
+    features: Tensor
+    targets: Tensor
+
+
+def _read(model: Model, pairs: Sequence[tuple[Ids, Ids]]) -> Iterator[_Window]:
+    """Everything that is evaluated, window by window, many texts at once, in evaluation mode."""
+    # Sorted by length, the texts still running are always the first ones of a batch.
+    order = sorted(range(len(pairs)), key=lambda i: -len(pairs[i][0]))
+    size = BATCH if model.causal else 1
+    was_training = model.training
+    model.eval()
+    try:
+        for start in range(0, len(order), size):
+            yield from _read_together(model, pairs, order[start : start + size])
+    finally:
+        model.train(was_training)
+
+
+def _read_together(
+    model: Model, pairs: Sequence[tuple[Ids, Ids]], texts: list[int]
+) -> Iterator[_Window]:
     device = model.output.weight.device
-    inputs = np.zeros((lengths[0], len(pairs)), dtype=np.int64)
+    lengths = [len(pairs[text][0]) for text in texts]
+    inputs = np.zeros((lengths[0], len(texts)), dtype=np.int64)
     targets = np.zeros_like(inputs)
-    for column, (x, y) in enumerate(pairs):
-        inputs[: len(x), column], targets[: len(y), column] = x, y
-    carry = model.initial_carry(len(pairs))
-    for at in range(0, lengths[0], STEPS):
-        running = sum(length > at for length in lengths)
-        window = slice(at, at + STEPS)
+    for column, text in enumerate(texts):
+        inputs[: lengths[column], column], targets[: lengths[column], column] = pairs[text]
+    carry = model.initial_carry(len(texts))
+    for start in range(0, lengths[0], STEPS):
+        running = sum(length > start for length in lengths)
+        steps = slice(start, start + STEPS)
         if model.causal:
             carry = map_carry(itemgetter(slice(running)), carry)
         else:
             carry = model.initial_carry(running)
-        ids = torch.from_numpy(inputs[window, :running]).to(device)
-        wanted = torch.from_numpy(targets[window, :running]).to(device)
+        ids = torch.from_numpy(inputs[steps, :running]).to(device)
+        wanted = torch.from_numpy(targets[steps, :running]).to(device)
         features, carry = model.features(ids, carry)
-        yield at, _nats(model, features, wanted)
+        yield _Window(start, texts[:running], features, wanted)
 
 
 def _nats(model: Model, features: Tensor, targets: Tensor) -> Nats:
