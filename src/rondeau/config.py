@@ -106,8 +106,11 @@ class ModelConfig(Settings):
     """Hidden size H of each layer and direction."""
     layers: int = 1
     """Number of layers."""
+    objective: Literal["next", "cloze"] = "next"
+    """Learn to predict the next character, or to restore hidden ones from both sides (cloze)."""
     bidirectional: bool = False
-    """Read in both directions (such a model reads its own answer: no perplexity, no generation)."""
+    """Read in both directions: right for cloze; a model of the next character then reads its own
+    answer and gets no perplexity."""
     embedding: int | None = None
     """Size of the input embedding; without it a character selects a row of weights (one-hot)."""
     tie_weights: bool = False
@@ -125,6 +128,8 @@ class ModelConfig(Settings):
         for name in ("dropout", "dropout_input"):
             share = getattr(self, name)
             require(share is None or 0 <= share < 1, name, share, "must be at least 0 and below 1")
+        if self.objective == "cloze" and self.bidirectional is False:
+            raise OptionError("--objective cloze: reads in both directions; add --bidirectional")
         if self.embedding is not None:
             require(self.embedding >= 1, "embedding", self.embedding, "must be at least 1")
         if self.tie_weights and self.embedding is None:
@@ -178,6 +183,9 @@ class ComputeConfig(Settings):
 class TrainConfig(ComputeConfig, TextConfig, ModelConfig):
     """All settings of a training. What is None is chosen by the size of the text and said."""
 
+    bidirectional: bool | None = None  # type: ignore[assignment]
+    """Read in both directions (default: with the objective cloze; a model of the next character
+    then reads its own answer and gets no perplexity)."""
     layers: int | None = None  # type: ignore[assignment]
     """Number of layers (default: by the size of the text, 1 or 2)."""
     dropout: float | None = None  # type: ignore[assignment]

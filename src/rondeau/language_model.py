@@ -17,14 +17,17 @@ import torch
 
 from rondeau.config import Backend, DecodingConfig, Device, TextConfig
 from rondeau.errors import CorpusError, RunError, UnsupportedError
+from rondeau.evaluation.cloze import ClozeEvaluation, evaluate_cloze
 from rondeau.evaluation.perplexity import Evaluation, document_bits, evaluate
+from rondeau.generation.infill import Infilling, infill
 from rondeau.generation.streams import FinishReason, Piece, generate_pieces
 from rondeau.network.device import pick_device
 from rondeau.network.model import Model
 from rondeau.run.folder import RunFolder
-from rondeau.run.origin import read_corpus
+from rondeau.run.origin import ORIGIN, read_corpus
 from rondeau.run.weights import load_model
 from rondeau.text.corpus import Corpus, one_text
+from rondeau.text.documents import Documents
 from rondeau.text.reading import normalise, read_documents
 from rondeau.text.splits import SPLIT_NAMES, SplitName
 from rondeau.text.tokenizer import CharTokenizer
@@ -124,6 +127,34 @@ class LanguageModel:
             reasons[piece.sample] = piece.finish_reason or reasons[piece.sample]
         return [Sample(text, reason) for text, reason in zip(texts, reasons, strict=True)]
 
+    def infill(
+        self,
+        text: str,
+        *,
+        gap: str = "＿",
+        num_samples: int = 1,
+        beam: int = 16,
+        temperature: float | None = None,
+        seed: int = 0,
+    ) -> list[Infilling]:
+        """Fill the gaps of a text, read as one document: the likeliest fillings first.
+
+        beam: fillings kept side by side; temperature: draw them at random instead, with this seed.
+        Raises OptionError for a text without gaps, UnsupportedError for a model that reads its own
+        answer.
+        """
+        return infill(
+            self.model,
+            self.tokenizer,
+            self.normalise(text),
+            gap=gap,
+            num_samples=num_samples,
+            beam=beam,
+            temperature=temperature,
+            seed=seed,
+            whole_documents=self.whole_documents,
+        )
+
     def score(self, text: str) -> Score:
         """The surprisal of each character of a text, read as one document.
 
@@ -132,7 +163,7 @@ class LanguageModel:
         if not self.model.causal:
             raise UnsupportedError(
                 "score: a bidirectional model reads its own answer, its surprisal means nothing; "
-                "train one without --bidirectional"
+                "train one without --bidirectional, or restore hidden characters with infill"
             )
         text = self.normalise(text)
         if not text:
@@ -148,24 +179,52 @@ class LanguageModel:
 
         Raises CorpusError for a file that can't be read, RunError if the corpus has changed since.
         """
-        if source is not None:
-            reading = replace(self.text_config, limit=None, encoding=None)
-            documents = read_documents([source], reading)
-            if not self.whole_documents:
-                documents = [one_text(documents, reading)]
-            return [self.evaluate_documents(documents, split=str(source))]
-        corpus = self.corpus()
-        wanted = splits or [s for s in SPLIT_NAMES if corpus.parts[s]]
-        for split in wanted:
-            if not corpus.parts[split]:
-                raise RunError(f"--split {split}: the run was trained with no {split} split")
-        return [self.evaluate_documents(corpus.parts[s], split=s) for s in wanted]
+        texts = self.texts(source, splits=splits)
+        return [self.evaluate_documents(documents, split=name) for name, documents in texts]
 
     def evaluate_documents(self, documents: Sequence[str], *, split: str) -> Evaluation:
         """The cost of documents, under a name for the split."""
         return evaluate(
             self.model, self.tokenizer, documents, split=split, whole=self.whole_documents
         )
+
+    def evaluate_cloze(
+        self, source: str | Path | None = None, *, splits: Sequence[SplitName] | None = None
+    ) -> list[ClozeEvaluation]:
+        """How many hidden characters of the same texts this model restores, whatever its kind."""
+        texts = self.texts(source, splits=splits)
+        return [self.evaluate_cloze_on(documents, split=name) for name, documents in texts]
+
+    def evaluate_cloze_on(
+        self, documents: Documents | Sequence[str], *, split: str
+    ) -> ClozeEvaluation:
+        """The same on documents, under a name for the split."""
+        return evaluate_cloze(self.model, self.tokenizer, documents, split=split)
+
+    def texts(
+        self, source: str | Path | None = None, *, splits: Sequence[SplitName] | None = None
+    ) -> list[tuple[str, Documents | Sequence[str]]]:
+        """What is evaluated, with its names: a file, read as the corpus was, or the run's splits.
+
+        Raises as `evaluate`.
+        """
+        if source is not None:
+            reading = replace(self.text_config, limit=None, encoding=None)
+            documents = read_documents([source], reading)
+            if not self.whole_documents:
+                documents = [one_text(documents, reading)]
+            return [(str(source), documents)]
+        corpus = self.corpus()
+        wanted = splits or [s for s in SPLIT_NAMES if corpus.parts[s]]
+        for split in wanted:
+            if not corpus.parts[split]:
+                raise RunError(f"--split {split}: the run was trained with no {split} split")
+        return [(split, corpus.parts[split]) for split in wanted]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the splits' texts: the same for runs on the same text, split alike."""
+        return str(self.run.read_json(ORIGIN)["fingerprint"])
 
     def corpus(self) -> Corpus:
         """The corpus of the run, read again; RunError if it isn't the same any more."""

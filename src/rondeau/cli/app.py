@@ -17,10 +17,12 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict, Env
 
 import rondeau
+from rondeau.cli.evaluate import evaluate
+from rondeau.cli.infill import infill
 from rondeau.cli.prepare import prepare
 from rondeau.cli.reproduce import reproduce
 from rondeau.cli.train import train
-from rondeau.cli.use import evaluate, generate, info, score
+from rondeau.cli.use import generate, info, score
 from rondeau.config import BUDGETS, flag
 from rondeau.errors import OptionError, RondeauError
 
@@ -29,7 +31,7 @@ app = App(
     help="Recurrent language models: train, generate, and measure honestly.",
     version=rondeau.__version__,
 )
-for verb in (train, prepare, generate, evaluate, score, info, reproduce):
+for verb in (train, prepare, generate, evaluate, score, infill, info, reproduce):
     app.command(verb)
 
 

@@ -6,6 +6,7 @@ import functools
 import json
 import math
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from rondeau.evaluation.cloze import ClozeEvaluation
     from rondeau.evaluation.perplexity import Evaluation
     from rondeau.training.events import Event
 
@@ -59,8 +61,35 @@ def print_table(headings: list[str], rows: list[list[str]]) -> None:
     Console(width=width, highlight=False, markup=False, soft_wrap=True).print(table)
 
 
-def print_evaluations(evaluations: list[Evaluation]) -> None:
-    """The cost of splits, one a row, with the units in the heading."""
+def print_numbers(numbers: Sequence[Evaluation | ClozeEvaluation]) -> None:
+    """What a model costs on splits or restores of them, one a row, units in the heading."""
+    from rondeau.evaluation.cloze import ClozeEvaluation
+
+    restored = [number for number in numbers if isinstance(number, ClozeEvaluation)]
+    costs = [number for number in numbers if not isinstance(number, ClozeEvaluation)]
+    if restored:
+        print_restored(restored)
+    if costs:
+        print_costs(costs)
+
+
+def print_restored(evaluations: Sequence[ClozeEvaluation]) -> None:
+    """Hidden characters restored, a split a row."""
+    rows = [
+        [
+            e.split,
+            f"{e.gaps:,}",
+            "" if e.bits is None else f"{e.pseudo_perplexity:.3f}",
+            f"{e.accuracy:.1%}",
+            f"{e.unknown_share:.2%}",
+        ]
+        for e in evaluations
+    ]
+    print_table(["split", "gaps", "pseudo-perplexity", "restored", "unknown"], rows)
+
+
+def print_costs(evaluations: Sequence[Evaluation]) -> None:
+    """The cost of splits, a split a row."""
     rows = []
     for e in evaluations:
         if e.leaks:
@@ -77,8 +106,10 @@ def print_evaluations(evaluations: list[Evaluation]) -> None:
     print_table(headings, rows)
     if any(e.leaks for e in evaluations):
         print(
-            "A bidirectional model reads the character that it is asked for: its loss measures a\n"
-            "copy, not a prediction, and no perplexity can be given."
+            "When a character and all that follows was replaced, the distribution that scores it\n"
+            f"changed by up to {max(e.leak for e in evaluations):.2g} nats: this model reads the "
+            "character that it is asked for.\nIts loss measures a copy, not a prediction, and no "
+            "perplexity can be given."
         )
 
 
@@ -135,10 +166,10 @@ class TrainingProgress:
         held_out = event.held_out
         if held_out is None:
             return line
-        if held_out.leaks:
+        if held_out.measure == "leaked loss":
             return f"{line}  | held out: leaked loss {held_out.loss:.4f} nats"
         mark = " (best)" if held_out.best else ""
-        line += f"  | held out: perplexity {math.exp(min(held_out.loss, 700)):.2f}{mark}"
+        line += f"  | held out: {held_out.measure} {math.exp(min(held_out.loss, 700)):.2f}{mark}"
         return "\n".join([line, *(f"      {one_line(sample)}" for sample in held_out.samples)])
 
 

@@ -15,8 +15,8 @@ from rondeau.cli.output import (
     TrainingProgress,
     note,
     note_compilation,
-    print_evaluations,
     print_json,
+    print_numbers,
 )
 from rondeau.config import TrainConfig
 from rondeau.errors import OptionError
@@ -98,7 +98,7 @@ def report_training(model: LanguageModel, training: Training) -> None:
     best = training.best_step or training.step
     why = ", the best on validation," if training.best_step else ""
     print(f"The model after step {best}{why} is in {training.folder.path}:")
-    print_evaluations(training.numbers)
+    print_numbers(training.numbers)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""`rondeau generate`, `evaluate`, `score` and `info`: a trained model at work."""
+"""`rondeau generate`, `score` and `info`: a trained model at work."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from rondeau.cli.output import (
     as_rows,
     note,
     note_compilation,
-    print_evaluations,
     print_json,
     print_table,
 )
 from rondeau.config import ComputeConfig, DecodingConfig
-from rondeau.text.splits import SplitName
 
 if TYPE_CHECKING:
     from rondeau.language_model import LanguageModel
@@ -84,36 +82,6 @@ def generate(
         return
     for number, sample in enumerate(samples, 1):
         print(f"--- {number} ---\n{prefix}{sample.text}")
-
-
-def evaluate(
-    run: Path,
-    file: str | None = None,
-    *,
-    split: SplitName | None = None,
-    json: bool = False,
-    compute: Computing = ComputeConfig(),  # noqa: B008
-) -> None:
-    """Perplexity, bits per character and per byte of a file, or of the run's own splits.
-
-    Parameters
-    ----------
-    run
-        The run folder.
-    file
-        A text to evaluate instead of the run's splits.
-    split
-        Only this split: train, validation or test.
-    json
-        Print one JSON document.
-    """
-    model = load(run, compute)
-    evaluations = model.evaluate(file, splits=[split] if split else None)
-    note_compilation(False)
-    if json:
-        print_json({"splits": [evaluation.as_dict() for evaluation in evaluations]})
-    else:
-        print_evaluations(evaluations)
 
 
 def score(

@@ -65,7 +65,7 @@ def generate_pieces(
     if not model.causal:
         raise UnsupportedError(
             "generate: a bidirectional model reads what follows and cannot write it; "
-            "train one without --bidirectional, or use this one with score and evaluate"
+            "train one without --bidirectional, or one with --objective cloze and use infill"
         )
     return _pieces(
         model, tokenizer, prefix, length, decoding, seed, num_samples, stop, whole_documents

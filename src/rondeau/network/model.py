@@ -87,11 +87,17 @@ class Model(nn.Module):
         targets: Tensor,
         carry: StackCarry,
         *,
+        asked: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, StackCarry]:
-        """Mean cross-entropy in nats of targets (T, B) after ids (T, B), and the last carry."""
+        """Mean cross-entropy in nats of targets (T, B) after ids (T, B), and the last carry.
+
+        asked: the targets that count, (T, B) of bool; all of them without it.
+        """
         features, carry = self.features(ids, carry, generator=generator)
         rows, wanted = features.flatten(0, 1), targets.flatten()
+        if asked is not None:
+            rows, wanted = rows[asked.flatten()], wanted[asked.flatten()]
         if self.backend in ("auto", "numba"):
             loss = linear_cross_entropy(rows, self.output.weight, self.output.bias, wanted)
         else:

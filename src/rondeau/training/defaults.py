@@ -1,4 +1,7 @@
-"""What the settings leave open, by the size of the training text: measured, docs/decisions.md."""
+"""What the settings leave open, by the objective and the size of the training text.
+
+The figures are measured: docs/decisions.md.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ SIZES: tuple[tuple[float, dict[str, Any]], ...] = (
 
 def fill_defaults(config: TrainConfig, characters: int) -> tuple[TrainConfig, str | None]:
     """The settings with nothing left open that shapes the model, and a note of what was chosen."""
+    if config.bidirectional is None:
+        config = replace(config, bidirectional=config.objective == "cloze")
     sized = next(settings for below, settings in SIZES if characters < below)
     chosen = {name: value for name, value in sized.items() if getattr(config, name) is None}
     if not chosen:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+Measure = Literal["perplexity", "pseudo-perplexity", "leaked loss"]
+"""What a held-out loss is: e to the loss is a perplexity, a cloze model's, or means nothing."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
     """A look at the validation split: mean loss in nats a target, on `targets` targets.
 
-    `samples`: texts the model wrote at this point; `leaks`: the figure is no perplexity.
+    `samples`: texts the model wrote at this point.
     """
 
     loss: float
     targets: int
     best: bool
-    leaks: bool
+    measure: Measure
     samples: tuple[str, ...] = ()
 
 

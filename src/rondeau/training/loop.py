@@ -17,7 +17,6 @@ import torch
 
 from rondeau.config import ModelConfig, TextConfig, TrainConfig
 from rondeau.errors import OptionError, TrainingError
-from rondeau.evaluation.perplexity import Evaluation
 from rondeau.generation.streams import generate_pieces
 from rondeau.language_model import LanguageModel
 from rondeau.network.backends import library
@@ -32,11 +31,14 @@ from rondeau.run.weights import load_weights, weights_to_bytes
 from rondeau.text.batches import fit_windows
 from rondeau.text.corpus import Corpus
 from rondeau.text.loading import load_corpus
+from rondeau.text.masking import hide
+from rondeau.text.splits import SPLIT_NAMES
 from rondeau.training import records
 from rondeau.training.budget import EVALUATIONS, fixed_steps, seconds_per_step, steps_in_time
 from rondeau.training.defaults import fill_defaults
 from rondeau.training.events import Event, HeldOut
 from rondeau.training.held_out import SAMPLED_CHARACTERS, look, sample_documents
+from rondeau.training.model_card import Numbers
 from rondeau.training.optimisation import clip_gradient, learning_rate, make_optimizer
 
 EVENT_STEPS = 10
@@ -137,7 +139,7 @@ class Training:
         self.looks_since_best = 0
         self.seconds = 0.0
         self.interrupted = False
-        self.numbers: list[Evaluation] = []
+        self.numbers: list[Numbers] = []
         if new:
             records.write_start(self)
 
@@ -247,12 +249,23 @@ class Training:
     def _backward(
         self, model: Model, step: int, carry: StackCarry
     ) -> tuple[torch.Tensor, StackCarry]:
-        inputs, targets = (torch.from_numpy(a).to(self.device) for a in self.windows.at(step))
+        inputs, targets, asked = self._window(step)
         self.generator.manual_seed((self.config_seed << 32) + step)
         model.zero_grad()
-        loss, carry = model.loss(inputs, targets, carry, generator=self.generator)
+        loss, carry = model.loss(inputs, targets, carry, asked=asked, generator=self.generator)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss, carry
+
+    def _window(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Inputs and targets (T, B) of a step, and which targets count, where not all do."""
+        inputs, targets = self.windows.at(step)
+        asked = None
+        if self.model.config.objective == "cloze":
+            targets = inputs
+            inputs, hidden = hide(targets, (self.windows.seed, step))
+            asked = torch.from_numpy(hidden).to(self.device)
+        read, wanted = (torch.from_numpy(ids).to(self.device) for ids in (inputs, targets))
+        return read, wanted, asked
 
     @property
     def config_seed(self) -> int:
@@ -281,22 +294,23 @@ class Training:
         if not self.corpus.validation:
             return None
         whole = self.corpus.whole_documents
-        evaluation = look(self.model, self.tokenizer, self.corpus.validation, whole=whole)
-        best = self.best is None or evaluation.nats < self.best
-        if not math.isfinite(evaluation.nats):
+        validation = self.corpus.validation
+        loss, targets, measure = look(self.model, self.tokenizer, validation, whole=whole)
+        best = self.best is None or loss < self.best
+        if not math.isfinite(loss):
             raise TrainingError(
                 f"step {self.step}: the held-out loss is not finite; try a smaller --lr; "
                 f"{records.what_is_saved(self.folder)}"
             )
         if best:
-            self.best, self.best_step, self.looks_since_best = evaluation.nats, self.step, 0
+            self.best, self.best_step, self.looks_since_best = loss, self.step, 0
         else:
             self.looks_since_best += 1
         return HeldOut(
-            loss=evaluation.nats,
-            targets=evaluation.targets,
+            loss=loss,
+            targets=targets,
             best=best,
-            leaks=evaluation.leaks,
+            measure=measure,
             samples=self._samples(),
         )
 
@@ -333,9 +347,13 @@ class Training:
             | {"results.json": to_json(records.results(self, self.numbers))},
         )
 
-    def _final_numbers(self, model: LanguageModel) -> list[Evaluation]:
+    def _final_numbers(self, model: LanguageModel) -> list[Numbers]:
         """Validation and test whole; the training split by a sample where it is large."""
-        corpus, numbers = self.corpus, []
+        corpus = self.corpus
+        if self.config.objective == "cloze":
+            splits = [name for name in SPLIT_NAMES if corpus.parts[name]]
+            return [model.evaluate_cloze_on(corpus.parts[s], split=s) for s in splits]
+        numbers: list[Numbers] = []
         if corpus.train:
             pieces = not corpus.whole_documents
             documents, whole = sample_documents(corpus.train, pieces=pieces, most=REPORTED_TRAIN)

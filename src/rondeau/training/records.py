@@ -16,7 +16,6 @@ import torch
 import rondeau
 from rondeau.config import DecodingConfig, TrainConfig
 from rondeau.errors import RunError
-from rondeau.evaluation.perplexity import Evaluation
 from rondeau.files import write_atomic
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
 from rondeau.run.origin import origin_files
@@ -24,6 +23,7 @@ from rondeau.run.weights import config_to_dict
 from rondeau.text.corpus import Corpus
 from rondeau.text.splits import SPLIT_NAMES
 from rondeau.training.events import Event
+from rondeau.training.model_card import Numbers, model_card
 
 if TYPE_CHECKING:
     from rondeau.training.loop import Training
@@ -63,21 +63,21 @@ def write_start(training: Training) -> None:
     write_atomic(training.folder.path / METRICS, b"")
 
 
-def write_results(training: Training, numbers: Sequence[Evaluation]) -> None:
+def write_results(training: Training, numbers: Sequence[Numbers]) -> None:
     """The final numbers, for programs and on the model card."""
     training.folder.change({"results.json": to_json(results(training, numbers))})
-    card = model_card(training, numbers)
+    card = model_card(training, numbers, sources=public_sources(training.corpus))
     write_atomic(training.folder.path / "README.md", card.encode("utf-8", "replace"))
 
 
-def results(training: Training, numbers: Sequence[Evaluation]) -> dict[str, Any]:
+def results(training: Training, numbers: Sequence[Numbers]) -> dict[str, Any]:
     """What results.json holds: settings, data, progress and held-out numbers."""
     corpus = training.corpus
     return {
         "format_version": FORMAT_VERSION,
         "settings": training.config.as_dict(),
         "data": {
-            "sources": _public_sources(corpus),
+            "sources": public_sources(corpus),
             "split": corpus.split,
             "documents": {name: len(corpus.parts[name]) for name in SPLIT_NAMES},
             "characters": {name: corpus.parts[name].characters for name in SPLIT_NAMES},
@@ -156,45 +156,6 @@ def what_is_saved(folder: RunFolder) -> str:
     return "there is no checkpoint yet"
 
 
-def model_card(training: Training, numbers: Sequence[Evaluation]) -> str:
-    """README.md of a run: data, split, numbers, how to use."""
-    corpus, config, model = training.corpus, training.config, training.model
-    shape = f"{config.layers}-layer {'bidirectional ' if config.bidirectional else ''}"
-    rows = []
-    for number in numbers:
-        cost = (
-            f"leaked loss {number.nats:.4f} nats | | "
-            if number.leaks
-            else f"{number.perplexity:.3f} | {number.bits_per_character:.4f} | "
-            f"{number.bits_per_byte:.4f}"
-        )
-        rows.append(
-            f"| {number.split} | {number.targets:,} | {cost} | {number.unknown_share:.2%} |"
-        )
-    chosen = "It is the last of its training: nothing was held out to choose by."
-    if corpus.validation:
-        chosen = "It was chosen by its validation loss."
-    if corpus.test:
-        chosen += " The test split was read once."
-    use = (
-        f"```\nrondeau generate {training.folder.path.name} --length 100\n```\n"
-        if model.causal
-        else "It reads its own answer: its loss is no perplexity, and it cannot generate.\n"
-    )
-    return (
-        f"# {training.folder.path.name}\n\n"
-        f"A {shape}{config.cell.upper()} of hidden size {config.hidden} over "
-        f"{model.vocabulary:,} tokens ({model.parameter_count:,} parameters), trained with "
-        f"Rondeau {rondeau.__version__} on {', '.join(_public_sources(corpus))} "
-        f"({corpus.train.characters:,} characters; split: {corpus.split}, "
-        f"seed {config.seed}).\n\n"
-        "| split | targets | perplexity | bits per character | bits per byte | unknown |\n"
-        "|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
-        f"{chosen}\n\n"
-        f"## Use\n\n{use}"
-    )
-
-
-def _public_sources(corpus: Corpus) -> list[str]:
+def public_sources(corpus: Corpus) -> list[str]:
     """The names of the sources without their folders, which are nobody else's business."""
     return [Path(source).name or source for source in corpus.sources]
