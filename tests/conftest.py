@@ -41,3 +41,14 @@ def backwards_run(tmp_path_factory, rhymes) -> Path:
     config = rondeau.TrainConfig(**SMALL, documents="blank-line", steps=20, bidirectional=True)
     rondeau.train(rhymes, config, out=out).finish()
     return out
+
+
+@pytest.fixture(scope="session")
+def cloze_run(tmp_path_factory, rhymes) -> Path:
+    """A small run that restores hidden characters."""
+    out = tmp_path_factory.mktemp("runs") / "cloze"
+    config = rondeau.TrainConfig(
+        **SMALL, documents="blank-line", steps=300, objective="cloze", dropout=0.0, lr=0.01
+    )
+    rondeau.train(rhymes, config, out=out).finish()
+    return out

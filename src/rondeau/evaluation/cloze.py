@@ -89,14 +89,14 @@ def evaluate_cloze(
     split: str,
     gaps: int = GAPS,
 ) -> ClozeEvaluation:
-    """Restore gaps at places of the documents that depend on their text's length only.
+    """Restore the characters at places that depend on the length of the text only.
 
-    So that two models are asked for the same characters. Raises CorpusError without any text.
+    Two models are so asked for the same ones. Raises CorpusError without any text.
     """
     ring = documents.ring if isinstance(documents, Documents) else _ring(tokenizer, documents)
-    windows = _windows(ring, len(tokenizer), gaps)
-    if not windows.size:
+    if len(ring) <= len(documents):
         raise CorpusError(f"{split}: has no text to evaluate")
+    windows = _windows(ring, len(tokenizer), gaps)
     device = model.output.weight.device
     was_training = model.training
     model.eval()
