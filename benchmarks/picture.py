@@ -41,6 +41,7 @@ def ratios(axes: plt.Axes, records: list[dict]) -> None:
             values, height, label=label, color=COLOURS[at],
         )  # fmt: skip
         axes.bar_label(bars, fmt="%.2f", padding=2, fontsize=7)
+    axes.margins(x=0.08)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_yticks(range(len(NAMES)), NAMES.values())
     axes.invert_yaxis()
