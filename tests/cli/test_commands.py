@@ -14,24 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from rondeau.cli import main
 from rondeau.config import TextConfig
 from rondeau.text.prepared import prepare
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def rondeau(capsys):
-    """Run a command line in this process: exit code, standard output, standard error."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as exit_:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return exit_.value.code, captured.out, captured.err
-
-    return run
 
 
 SMALL = ["--hidden", 16, "--batch", 4, "--seq-len", 16, "--steps", 20, "--threads", 1]
