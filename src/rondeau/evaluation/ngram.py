@@ -2,11 +2,13 @@
 
 Witten–Bell smoothing (Witten & Bell 1991): a context seen c times with t different followers gives
 its own counts the weight c / (c + t) and the shorter context the rest; order 0 is uniform over V.
+An n-gram is numbered through its context, order by order: the number of its first n − 1 ids, times
+V, plus its last id, so that counting is sorting. It knows no characters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,54 +16,40 @@ from numpy.typing import NDArray
 from rondeau.text.tokenizer import Ids
 
 
-class NGram:
-    """An interpolated n-gram model of orders 1 to `order`, over a vocabulary of V ids."""
+def witten_bell(
+    trained: Sequence[Ids], scored: Sequence[Ids], *, vocabulary: int, order: int, given: int = 0
+) -> Iterator[NDArray[np.float64]]:
+    """P of every id of the scored sequences under orders 0, 1, … `order`: (N,) for each order.
 
-    def __init__(self, order: int, vocabulary: int, sequences: Sequence[Ids]) -> None:
-        """Count every context of up to order − 1 ids, and its followers."""
-        self.order, self.vocabulary = order, vocabulary
-        self.contexts: list[_Table] = []
-        self.followers: list[_Table] = []
-        for n in range(1, order + 1):
-            grams = [g for s in sequences if len(g := _windows(s, n))]
-            together = np.concatenate(grams) if grams else np.empty((0, n), np.int64)
-            unique, counts = np.unique(together, axis=0, return_counts=True)
-            contexts, where = np.unique(unique[:, :-1], axis=0, return_inverse=True)
-            totals = np.bincount(where.ravel(), counts, len(contexts))
-            kinds = np.bincount(where.ravel(), minlength=len(contexts))
-            self.followers.append(_Table(unique, counts.astype(float)[:, None]))
-            self.contexts.append(_Table(contexts, np.stack([totals, kinds], 1)))
-
-    def probabilities(self, ids: Ids) -> NDArray[np.float64]:
-        """P of every id of a sequence after the ones before it, (N,)."""
-        p = np.full(len(ids), 1 / self.vocabulary)
-        for n in range(1, self.order + 1):
-            grams = _windows(ids, n)
-            if not len(grams):
-                break
-            (count,) = self.followers[n - 1].find(grams).T
-            total, kinds = self.contexts[n - 1].find(grams[:, :-1]).T
-            seen = total > 0
-            longer = (count + kinds * p[n - 1 :])[seen] / (total + kinds)[seen]
-            p[n - 1 :][seen] = longer
-        return p
+    given: how many ids at the beginning of each sequence are context only, neither counted nor
+    scored. Contexts end at the beginning of a sequence. Memory: some 60 bytes an id.
+    """
+    ids, places = _in_a_row([*trained, *scored])
+    counted = sum(map(len, trained))
+    contexts = np.zeros(len(ids), dtype=np.int32)
+    p = np.full(len(ids) - counted, 1 / vocabulary)
+    wanted = places[counted:] >= given
+    yield p[wanted]
+    for n in range(1, order + 1):
+        full = places >= n - 1
+        trained_here, scored_here = full[:counted], full[counted:]
+        keys = contexts[full].astype(np.int64) * vocabulary + ids[full]
+        grams, numbers = np.unique(keys, return_inverse=True)
+        seen, asked = np.split(numbers, [np.count_nonzero(trained_here)])
+        counts = np.bincount(seen, places[:counted][trained_here] >= given, len(grams))
+        totals = np.bincount(grams // vocabulary, counts)
+        kinds = np.bincount(grams // vocabulary, counts > 0)
+        of_context = contexts[counted:][scored_here]
+        c, t, shorter = totals[of_context], kinds[of_context], p[scored_here]
+        # A context that was never seen leaves all to the shorter one.
+        p[scored_here] = np.divide(counts[asked] + t * shorter, c + t, out=shorter, where=c > 0)
+        yield p[wanted]
+        contexts[1:][full[:-1]] = numbers[: np.count_nonzero(full[:-1])]
 
 
-class _Table:
-    """Rows of ids with numbers, found by hashing the row's bytes; unseen rows give zeros."""
-
-    def __init__(self, rows: Ids, numbers: NDArray[np.float64]) -> None:
-        self.width = numbers.shape[1]
-        self.index = {row.tobytes(): i for i, row in enumerate(rows)}
-        self.numbers = np.concatenate([numbers, np.zeros((1, self.width))])
-
-    def find(self, rows: Ids) -> NDArray[np.float64]:
-        at = [self.index.get(row.tobytes(), -1) for row in np.ascontiguousarray(rows)]
-        return self.numbers[at]
-
-
-def _windows(ids: Ids, n: int) -> Ids:
-    """All runs of n ids, (N − n + 1, n)."""
-    if len(ids) < n:
-        return np.empty((0, n), np.int64)
-    return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(ids, n))
+def _in_a_row(sequences: Sequence[Ids]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """All ids one after another, (N,), and the place of each in its sequence, (N,)."""
+    lengths = np.array([len(ids) for ids in sequences], dtype=np.int64)
+    ids = np.concatenate([np.empty(0, dtype=np.int32), *sequences], dtype=np.int32)
+    starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return ids, np.arange(len(ids), dtype=np.int32) - starts.astype(np.int32)
