@@ -17,6 +17,7 @@ NOISE = 0.005
 
 MISGUIDED = "guessing among all characters alike would cost less; try a smaller --lr"
 OVERFITTED = "it knows its training text, not the language; try more text or a higher --dropout"
+UNTOLD = "its figure on the training split would tell why"
 UNDERFITTED = "it hasn't learned enough; train longer or with a larger --hidden"
 
 
@@ -43,8 +44,8 @@ def verdict(
     cost = compressor.bits_per_character
     if cost < min(model.bits_per_character, ngram.bits_per_character) - NOISE:
         sentences.append(
-            f"xz, a compressor, needs only {cost:.2f} bits a character on the {split} split: long "
-            "passages of it stand in the training text word for word."
+            f"xz, a compressor, needs only {cost:.2f} bits a character on the {split} split: "
+            "long passages repeat the training text, or one another, word for word."
         )
     return sentences
 
@@ -73,7 +74,9 @@ def _against(
         )
     if bits >= uniform.bits_per_character:
         why = MISGUIDED
-    elif trained and trained.bits_per_character < counted:
+    elif not trained:
+        why = UNTOLD
+    elif trained.bits_per_character < counted:
         why = OVERFITTED
     else:
         why = UNDERFITTED
