@@ -14,18 +14,15 @@ def test_infill_prints_the_text_with_its_gaps_filled(rondeau, cloze_run):
 @pytest.mark.parametrize("kind", ["cloze_run", "run"])
 def test_infill_gives_several_fillings_likeliest_first(rondeau, kind, request):
     path = request.getfixturevalue(kind)
-    code, stdout, _ = rondeau(
-        "infill", path, "猫白_来了", "--gap", "_", "--num-samples", 3, "--json"
-    )
+    words = ["infill", path, "猫白_来了", "--gap", "_", "--num-samples", 3]
+    code, stdout, _ = rondeau(*words, "--json")
     fillings = json.loads(stdout)["fillings"]
     assert code == 0
     assert len(fillings) == 3
     assert [f["bits"] for f in fillings] == sorted(f["bits"] for f in fillings)
     for filling in fillings:
         assert filling["text"] == f"猫白{filling['filled'][0]}来了"
-    assert (
-        rondeau("infill", path, "猫白_来了", "--gap", "_", "--num-samples", 3)[1].count("猫白") == 3
-    )
+    assert rondeau(*words)[1].count("猫白") == 3
 
 
 def test_a_cloze_run_is_evaluated_by_what_it_restores(rondeau, cloze_run):

@@ -24,6 +24,8 @@ from rondeau.text.tokenizer import UNK, CharTokenizer
 
 BLOCK = 2**20
 """Characters evaluated together."""
+COMPRESSOR = "xz"
+"""The `model` of an evaluation that has bits, but no probabilities."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class Evaluation:
     """The cost of one split or file, in bits.
 
     targets: characters and, for whole documents, their ends; unknown: characters outside the
-    vocabulary; known_bits: the bits of all other targets; leak: by how many nats a distribution
-    changed when the character that it scores was replaced (`leaks.leak`).
+    vocabulary; known_bits: the bits of all other targets (of all, for a compressor); leak: by how
+    many nats a distribution changed when the character that it scores was replaced (`leaks.leak`);
+    model: what was evaluated, a model or the name of a baseline.
     """
 
     split: str
@@ -43,6 +46,7 @@ class Evaluation:
     unknown: int
     known_bits: float
     leak: float = 0.0
+    model: str = "model"
 
     @property
     def leaks(self) -> bool:
@@ -81,20 +85,18 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """What `evaluate --json` gives for one split."""
-        head = {"split": self.split, "targets": self.targets}
+        head = {"split": self.split, "model": self.model, "targets": self.targets}
         tail = {"unknown_share": self.unknown_share}
         if self.leaks:
             return head | {"leaked_loss": self.nats, "leak": self.leak} | tail
-        return (
-            head
-            | {
-                "perplexity": self.perplexity,
-                "bits_per_character": self.bits_per_character,
-                "bits_per_byte": self.bits_per_byte,
-            }
-            | tail
-            | {"known_perplexity": self.known_perplexity}
-        )
+        bits = {
+            "bits_per_character": self.bits_per_character,
+            "bits_per_byte": self.bits_per_byte,
+        }
+        if self.model == COMPRESSOR:
+            return head | bits | tail
+        known = {"known_perplexity": self.known_perplexity}
+        return head | {"perplexity": self.perplexity} | bits | tail | known
 
 
 def exp2(bits: float) -> float:

@@ -18,11 +18,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from rondeau.config import ModelConfig, TextConfig
 from rondeau.errors import CorpusError, OptionError
-from rondeau.evaluation.ngram import NGram
+from rondeau.evaluation.ngram import witten_bell
 from rondeau.evaluation.surprisal import surprisals
 from rondeau.network.cells import detach
 from rondeau.network.model import Model
@@ -269,15 +270,23 @@ def continue_greedily(model: Model, tokenizer: CharTokenizer, prefix: str) -> st
 
 def ngram_perplexities(text: NotebookText) -> list[tuple[int, float, float]]:
     """(order, perplexity on the training text itself, on the known characters that follow)."""
-    result = []
-    for order in (1, 2, 3, 4):
-        model = NGram(order, len(text.tokenizer), [text.trained])
-        seen, new = (
-            float(np.exp(-np.log(model.probabilities(ids)[1:]).mean()))
-            for ids in (text.trained, text.following)
+    V, trained = len(text.tokenizer), [text.trained]
+    return [
+        (order, _perplexity(seen), _perplexity(new))
+        for order, (seen, new) in enumerate(
+            zip(
+                witten_bell(trained, trained, vocabulary=V, order=4),
+                witten_bell(trained, [text.following], vocabulary=V, order=4),
+                strict=True,
+            )
         )
-        result.append((order, seen, new))
-    return result
+        if order
+    ]
+
+
+def _perplexity(p: NDArray[np.float64]) -> float:
+    """Of the probabilities of ids, the first left out as in `perplexity`."""
+    return float(np.exp(-np.log(p[1:]).mean()))
 
 
 def as_json(reports: Sequence[Report]) -> list[dict[str, Any]]:
