@@ -6,6 +6,7 @@ they cannot disagree.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,22 +18,24 @@ import torch
 
 from rondeau.config import Backend, DecodingConfig, Device, TextConfig
 from rondeau.errors import CorpusError, RunError, UnsupportedError
+from rondeau.evaluation.baselines import Baselines, baselines
 from rondeau.evaluation.cloze import ClozeEvaluation, evaluate_cloze
 from rondeau.evaluation.perplexity import Evaluation, document_bits, evaluate
 from rondeau.generation.infill import Infilling, infill
 from rondeau.generation.streams import FinishReason, Piece, generate_pieces
 from rondeau.network.device import pick_device
 from rondeau.network.model import Model
-from rondeau.run.folder import RunFolder
+from rondeau.run.folder import RunFolder, to_json
 from rondeau.run.origin import ORIGIN, read_corpus
 from rondeau.run.weights import load_model
 from rondeau.text.corpus import Corpus, one_text
-from rondeau.text.documents import Documents
+from rondeau.text.documents import Documents, documents_of
 from rondeau.text.reading import normalise, read_documents
 from rondeau.text.splits import SPLIT_NAMES, SplitName
 from rondeau.text.tokenizer import CharTokenizer
 
 SAMPLE_SEEDS = 2**32
+BASELINES = "baselines.json"
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,18 @@ class LanguageModel:
     """A model with its tokenizer; `run` is the folder it came from."""
 
     def __init__(
-        self, model: Model, tokenizer: CharTokenizer, run: RunFolder, *, whole_documents: bool
+        self,
+        model: Model,
+        tokenizer: CharTokenizer,
+        run: RunFolder,
+        *,
+        whole_documents: bool,
+        corpus: Corpus | None = None,
     ) -> None:
         """Put together what `load` and `train` have read or made."""
         self.model, self.tokenizer, self.run = model, tokenizer, run
         self.whole_documents = whole_documents
+        self._corpus = corpus
 
     @classmethod
     def load(
@@ -228,7 +238,32 @@ class LanguageModel:
 
     def corpus(self) -> Corpus:
         """The corpus of the run, read again; RunError if it isn't the same any more."""
-        return read_corpus(self.run, self.text_config)
+        if self._corpus is None:
+            self._corpus = read_corpus(self.run, self.text_config)
+        return self._corpus
+
+    def baselines(self, source: str | Path | None = None) -> Baselines:
+        """What needs no training, on a file or on all of the run's splits: n-grams, a compressor.
+
+        The splits' figures are kept in the run. Raises as `evaluate`, and RunError where the
+        training text isn't there.
+        """
+        if source is None and self.run.has(BASELINES):
+            try:
+                return Baselines.from_dict(self.run.read_json(BASELINES))
+            except (KeyError, TypeError) as error:
+                path = self.run.path / BASELINES
+                raise RunError(f"{path}: is not what it should be ({error!r}); delete it") from None
+        corpus = self.corpus()
+        splits: dict[str, Documents] = {name: d for name, d in corpus.parts.items() if d}
+        if source is not None:
+            ((name, texts),) = self.texts(source)
+            splits = {name: documents_of(texts, self.tokenizer)}
+        found = baselines(corpus.train, splits, self.tokenizer, whole=self.whole_documents)
+        if source is None:
+            with contextlib.suppress(OSError):
+                self.run.change({BASELINES: to_json(found.as_dict())})
+        return found
 
     def unknown(self, text: str) -> list[str]:
         """The distinct characters of a text that the model doesn't know."""

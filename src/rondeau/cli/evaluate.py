@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rondeau.cli.output import note_compilation, print_json, print_numbers
+from rondeau.cli.output import note, note_compilation, print_json, print_numbers
 from rondeau.cli.use import Computing, load
 from rondeau.config import ComputeConfig
-from rondeau.errors import OptionError
+from rondeau.errors import OptionError, UserError
 from rondeau.text.splits import SplitName
+
+if TYPE_CHECKING:
+    from rondeau.language_model import LanguageModel
 
 
 def evaluate(
@@ -22,7 +26,9 @@ def evaluate(
 ) -> None:
     """Perplexity, bits per character and per byte of a file, or of the run's own splits.
 
-    For a model trained by --objective cloze: how many hidden characters it restores.
+    Beside them stand models that need no training, learned from the same text: all characters
+    alike (uniform), n-grams of orders 1 to 6 (Witten-Bell), and a compressor (xz). For a model
+    trained by --objective cloze: how many hidden characters it restores.
 
     Parameters
     ----------
@@ -42,10 +48,7 @@ def evaluate(
     if file is None and len({model.fingerprint for model in models}) > 1:
         raise OptionError(f"--beside {beside}: was trained on another text or split; name a FILE")
     if beside is None and models[0].model.config.objective == "next":
-        evaluations = models[0].evaluate(file, splits=splits)
-        listed = [evaluation.as_dict() for evaluation in evaluations]
-        note_compilation(False)
-        print_json({"splits": listed}) if json else print_numbers(evaluations)
+        evaluate_beside_baselines(models[0], file, splits, json=json)
         return
     restored = {str(model.run.path): model.evaluate_cloze(file, splits=splits) for model in models}
     note_compilation(False)
@@ -56,3 +59,29 @@ def evaluate(
         if beside is not None:
             print(f"{name}:")
         print_numbers(numbers)
+
+
+def evaluate_beside_baselines(
+    model: LanguageModel, file: str | None, splits: list[SplitName] | None, *, json: bool
+) -> None:
+    """The cost of texts, beside what needs no training, and what that says about the model."""
+    from rondeau.evaluation.baselines import Baselines
+    from rondeau.evaluation.verdict import verdict
+
+    evaluations = model.evaluate(file, splits=splits)
+    baselines = Baselines({})
+    try:
+        baselines = model.baselines(file)
+    except UserError as error:
+        note(f"no baselines, which are learned from the training text: {error}")
+    note_compilation(False)
+    shown = {e.split: baselines.splits.get(e.split, ()) for e in evaluations}
+    said = verdict({e.split: e for e in evaluations}, shown) if any(shown.values()) else []
+    if json:
+        listed = [e.as_dict() for e in evaluations]
+        beside = {name: [b.as_dict() for b in others] for name, others in shown.items()}
+        print_json({"splits": listed, "baselines": beside, "verdict": said})
+        return
+    print_numbers([row for e in evaluations for row in (e, *shown[e.split])])
+    for sentence in (*baselines.notes, *said):
+        print(sentence)

@@ -89,19 +89,19 @@ def print_restored(evaluations: Sequence[ClozeEvaluation]) -> None:
 
 
 def print_costs(evaluations: Sequence[Evaluation]) -> None:
-    """The cost of splits, a split a row."""
+    """The cost of splits by a model and by baselines, each a row."""
+    from rondeau.evaluation.perplexity import COMPRESSOR, MODEL
+
     rows = []
     for e in evaluations:
         if e.leaks:
             numbers = [f"leaked loss {e.nats:.4f} nats", "", "", ""]
         else:
-            numbers = [
-                f"{e.perplexity:.3f}",
-                f"{e.known_perplexity:.3f}",
-                f"{e.bits_per_character:.4f}",
-                f"{e.bits_per_byte:.4f}",
-            ]
-        rows.append([e.split, f"{e.targets:,}", *numbers, f"{e.unknown_share:.2%}"])
+            bits = [f"{e.bits_per_character:.4f}", f"{e.bits_per_byte:.4f}"]
+            perplexities = [f"{e.perplexity:,.3f}", f"{e.known_perplexity:,.3f}"]
+            numbers = ["", "", *bits] if e.model == COMPRESSOR else [*perplexities, *bits]
+        name = e.split if e.model == MODEL else f"  {e.model}"
+        rows.append([name, f"{e.targets:,}", *numbers, f"{e.unknown_share:.2%}"])
     headings = ["split", "targets", "perplexity", "of known", "bits/char", "bits/byte", "unknown"]
     print_table(headings, rows)
     if any(e.leaks for e in evaluations):

@@ -24,8 +24,8 @@ from rondeau.text.tokenizer import UNK, CharTokenizer
 
 BLOCK = 2**20
 """Characters evaluated together."""
-COMPRESSOR = "xz"
-"""The `model` of an evaluation that has bits, but no probabilities."""
+MODEL, COMPRESSOR = "model", "xz"
+"""The `model` of an evaluation; a compressor has bits, but no probabilities."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Evaluation:
     unknown: int
     known_bits: float
     leak: float = 0.0
-    model: str = "model"
+    model: str = MODEL
 
     @property
     def leaks(self) -> bool:

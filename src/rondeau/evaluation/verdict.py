@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from rondeau.evaluation.baselines import best_ngram
 from rondeau.evaluation.perplexity import COMPRESSOR, Evaluation
+from rondeau.text.splits import SPLIT_NAMES
 
 BY_HEART = 2.0
 """The training perplexity below which a text is known by heart, if held-out text is not."""
@@ -44,7 +45,7 @@ def verdict(
     cost = compressor.bits_per_character
     if cost < min(model.bits_per_character, ngram.bits_per_character) - NOISE:
         sentences.append(
-            f"xz, a compressor, needs only {cost:.2f} bits a character on the {split} split: "
+            f"xz, a compressor, needs only {cost:.2f} bits a character on {_named(split)}: "
             "long passages repeat the training text, or one another, word for word."
         )
     return sentences
@@ -54,7 +55,7 @@ def _against(
     model: Evaluation, ngram: Evaluation, uniform: Evaluation, trained: Evaluation | None
 ) -> str:
     """How a model stands beside the best n-gram on the same split, and why."""
-    here = f"on the {model.split} split"
+    here = f"on {_named(model.split)}"
     bits, counted = model.bits_per_character, ngram.bits_per_character
     if counted - bits > NOISE:
         return (
@@ -84,6 +85,11 @@ def _against(
         f"The model is worse than the {ngram.model}, which only counts ({bits:.2f} against "
         f"{counted:.2f} bits a character {here}): {why}."
     )
+
+
+def _named(split: str) -> str:
+    """A split, or a file, in a sentence."""
+    return f"the {split} split" if split in SPLIT_NAMES else split
 
 
 def _figure(evaluation: Evaluation) -> str:

@@ -21,6 +21,7 @@ from rondeau.text.tokenizer import (
     CharTokenizer,
     Codes,
     count_codes,
+    to_codes,
 )
 
 BLOCK = 2**21
@@ -157,3 +158,16 @@ def ring_counts(text: Codes, ranges: Ranges) -> NDArray[np.int64]:
 def utf8_bytes(counts: NDArray[np.int64]) -> int:
     """Bytes of a text in UTF-8, from how often it has each code point."""
     return int(counts.sum() + sum(counts[more:].sum() for more in (0x80, 0x800, 0x10000)))
+
+
+def documents_of(texts: Sequence[str], tokenizer: CharTokenizer) -> Documents:
+    """Texts as documents of a vocabulary that was made from others."""
+    codes = [to_codes(text) for text in texts]
+    counts = count_codes(np.concatenate([*codes, np.empty(0, dtype=np.uint32)]))
+    alphabet = Alphabet.beyond(
+        tokenizer, np.setdiff1d(np.flatnonzero(counts), tokenizer.codes[len(SPECIALS) :])
+    )
+    table = alphabet.table()
+    ring = [np.concatenate([[BOS], table[c]]) for c in codes]
+    starts = np.cumsum([0, *map(len, ring)])
+    return Documents(np.concatenate(ring), starts, alphabet.codes, utf8_bytes(counts))
