@@ -20,7 +20,8 @@ from rondeau.config import Backend, DecodingConfig, Device, TextConfig
 from rondeau.errors import CorpusError, RunError, UnsupportedError
 from rondeau.evaluation.baselines import Baselines, baselines
 from rondeau.evaluation.cloze import ClozeEvaluation, evaluate_cloze
-from rondeau.evaluation.perplexity import Evaluation, document_bits, evaluate
+from rondeau.evaluation.perplexity import Evaluation, evaluate
+from rondeau.evaluation.scoring import Score, ScoredLine, score_lines, score_text
 from rondeau.generation.infill import Infilling, infill
 from rondeau.generation.streams import FinishReason, Piece, generate_pieces
 from rondeau.network.device import pick_device
@@ -44,18 +45,6 @@ class Sample:
 
     text: str
     finish_reason: FinishReason
-
-
-@dataclass(frozen=True)
-class Score:
-    """The surprisal of a text in bits: one entry a character; ("", bits) last for its end."""
-
-    characters: tuple[tuple[str, float], ...]
-
-    @property
-    def bits(self) -> float:
-        """All of it: the sum over documents is what `evaluate` counts."""
-        return sum(bits for _, bits in self.characters)
 
 
 class LanguageModel:
@@ -166,21 +155,34 @@ class LanguageModel:
         )
 
     def score(self, text: str) -> Score:
-        """The surprisal of each character of a text, read as one document.
+        """The surprisal of each character of a text, read as one document, with alternatives.
 
         Raises CorpusError for an empty text, UnsupportedError for a bidirectional model.
         """
+        self._refuse_to_score()
+        text = self.normalise(text)
+        if not text:
+            raise CorpusError("the text to score is empty; give at least one character")
+        return score_text(self.model, self.tokenizer, text, whole=self.whole_documents)
+
+    def score_lines(self, lines: Sequence[str]) -> list[ScoredLine]:
+        """The surprisal of every line that isn't blank, each as a document of its own.
+
+        Raises CorpusError where all are blank, UnsupportedError for a bidirectional model.
+        """
+        self._refuse_to_score()
+        lines = [self.normalise(line) for line in lines]
+        scored = score_lines(self.model, self.tokenizer, lines, whole=self.whole_documents)
+        if not scored:
+            raise CorpusError("the lines to score are all blank; give at least one character")
+        return scored
+
+    def _refuse_to_score(self) -> None:
         if not self.model.causal:
             raise UnsupportedError(
                 "score: a bidirectional model reads its own answer, its surprisal means nothing; "
                 "train one without --bidirectional, or restore hidden characters with infill"
             )
-        text = self.normalise(text)
-        if not text:
-            raise CorpusError("the text to score is empty; give at least one character")
-        (bits,) = document_bits(self.model, self.tokenizer, [text], whole=self.whole_documents)
-        ends = [""] if self.whole_documents else []
-        return Score(tuple(zip([*text, *ends], bits.tolist(), strict=True)))
 
     def evaluate(
         self, source: str | Path | None = None, *, splits: Sequence[SplitName] | None = None

@@ -120,7 +120,7 @@ def test_score_json_sums_to_its_total_and_spells_the_text(rondeau, run):
     assert code == 0
     assert "".join(c["character"] for c in document["characters"]) == "猫白大来了"
     assert sum(c["bits"] for c in document["characters"]) == pytest.approx(document["bits"])
-    assert "total" in rondeau("score", run, "猫白大来了")[1]
+    assert "bits in all" in rondeau("score", run, "猫白大来了")[1]
 
 
 def test_info_tells_the_config_the_sizes_the_data_and_the_numbers(rondeau, run):

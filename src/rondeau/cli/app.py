@@ -21,8 +21,9 @@ from rondeau.cli.evaluate import evaluate
 from rondeau.cli.infill import infill
 from rondeau.cli.prepare import prepare
 from rondeau.cli.reproduce import reproduce
+from rondeau.cli.score import score
 from rondeau.cli.train import train
-from rondeau.cli.use import generate, info, score
+from rondeau.cli.use import generate, info
 from rondeau.config import BUDGETS, flag
 from rondeau.errors import OptionError, RondeauError
 

@@ -1,4 +1,4 @@
-"""`rondeau generate`, `score` and `info`: a trained model at work."""
+"""`rondeau generate` and `info`: a trained model at work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from rondeau.cli.output import (
     note,
     note_compilation,
     print_json,
-    print_table,
 )
 from rondeau.config import ComputeConfig, DecodingConfig
 
@@ -82,37 +81,6 @@ def generate(
         return
     for number, sample in enumerate(samples, 1):
         print(f"--- {number} ---\n{prefix}{sample.text}")
-
-
-def score(
-    run: Path,
-    text: str,
-    *,
-    json: bool = False,
-    compute: Computing = ComputeConfig(),  # noqa: B008
-) -> None:
-    """The surprisal of a text in bits, in total and per character.
-
-    Parameters
-    ----------
-    run
-        The run folder.
-    text
-        The text, read as a document from its beginning to its end.
-    json
-        Print one JSON document.
-    """
-    model = load(run, compute)
-    unknown = model.unknown(text)
-    if unknown:
-        note(f"{' '.join(map(repr, unknown))} not in the vocabulary, read as <unk>")
-    result = model.score(text)
-    if json:
-        listed = [{"character": c, "bits": bits} for c, bits in result.characters]
-        print_json({"bits": result.bits, "characters": listed})
-        return
-    rows = [[repr(c)[1:-1] if c else "(end)", f"{bits:.2f}"] for c, bits in result.characters]
-    print_table(["character", "bits"], [*rows, ["total", f"{result.bits:.2f}"]])
 
 
 def info(run: Path, *, json: bool = False) -> None:

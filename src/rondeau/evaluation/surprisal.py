@@ -66,6 +66,22 @@ def log_probabilities(
     return result
 
 
+@torch.inference_mode()
+def preferred(
+    model: Model, pair: tuple[Ids, Ids], count: int, *, banned: Sequence[int]
+) -> tuple[Ids, Nats]:
+    """The most probable ids at each target of one pair, and ln P of them, (N, count) each."""
+    ids, nats = [], []
+    for window in _read(model, [pair]):
+        for features in torch.split(window.features[:, 0], max(1, LOGITS // model.vocabulary)):
+            found = torch.log_softmax(model.output(features), -1)
+            found[:, list(banned)] = -torch.inf
+            best = found.topk(min(count, model.vocabulary - len(banned)), -1)
+            ids.append(best.indices.cpu().numpy())
+            nats.append(best.values.cpu().double().numpy())
+    return np.concatenate(ids), np.concatenate(nats)
+
+
 class _Window(NamedTuple):
     """Features (T, B, W) and targets (T, B) from step `start` of some texts, padded after each."""
 
