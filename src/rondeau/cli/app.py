@@ -17,6 +17,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict, Env
 
 import rondeau
+from rondeau.cli.compare import compare
 from rondeau.cli.evaluate import evaluate
 from rondeau.cli.infill import infill
 from rondeau.cli.prepare import prepare
@@ -32,7 +33,7 @@ app = App(
     help="Recurrent language models: train, generate, and measure honestly.",
     version=rondeau.__version__,
 )
-for verb in (train, prepare, generate, evaluate, score, infill, info, reproduce):
+for verb in (train, prepare, generate, evaluate, score, infill, compare, info, reproduce):
     app.command(verb)
 
 

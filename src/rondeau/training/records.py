@@ -18,6 +18,7 @@ from rondeau.config import DecodingConfig, TrainConfig
 from rondeau.errors import RunError
 from rondeau.files import write_atomic
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
+from rondeau.run.metrics import METRICS, read_events
 from rondeau.run.origin import origin_files
 from rondeau.run.weights import config_to_dict
 from rondeau.text.corpus import Corpus
@@ -28,7 +29,6 @@ from rondeau.training.model_card import Numbers, model_card
 if TYPE_CHECKING:
     from rondeau.training.loop import Training
 
-METRICS = "metrics.jsonl"
 SAMPLING = DecodingConfig()
 """The decoding of samples, and the one that a run proposes to its users."""
 
@@ -115,17 +115,9 @@ def append_event(folder: RunFolder, event: Event) -> None:
 
 
 def cut_events(folder: RunFolder, step: int) -> None:
-    """Drop the lines after a step, and a torn last one."""
-    kept = []
-    path = folder.path / METRICS
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    for line in lines:
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line)
-        except (ValueError, KeyError, TypeError):
-            continue
-    write_atomic(path, "".join(line + "\n" for line in kept).encode())
+    """Drop the events after a step, and a torn last one."""
+    kept = [json.dumps(event) for event in read_events(folder) if event["step"] <= step]
+    write_atomic(folder.path / METRICS, "".join(line + "\n" for line in kept).encode())
 
 
 def read_train_config(folder: RunFolder) -> TrainConfig:
