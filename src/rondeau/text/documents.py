@@ -71,11 +71,13 @@ class Alphabet:
 class Documents(Sequence[str]):
     """The documents of a split, read back from their ids when they are asked for.
 
-    starts: the places of their `<bos>`, and the ring's length last (N + 1).
+    starts: the places of their `<bos>`, and the ring's length last (N + 1); numbers: which of the
+    corpus's documents they are (N), counted from 0 as they were read.
     """
 
     ring: Ring
     starts: NDArray[np.int64]
+    numbers: NDArray[np.int64]
     codes: Codes
     utf8_bytes: int
 
