@@ -89,7 +89,7 @@ class Corpus:
 def split_corpus(documents: Sequence[str], config: TextConfig) -> Corpus:
     """Documents to a corpus in memory, split as the settings say; CorpusError for too few.
 
-    Of more than 10 million characters only exact copies are kept on one side, which takes no time;
+    Of more than 8 million characters only exact copies are kept on one side, which takes no time;
     `prepare` looks for near copies in a text of any size, and may then hold out other documents.
     """
     lengths = np.array([len(document) for document in documents], dtype=np.int64)

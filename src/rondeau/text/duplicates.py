@@ -24,7 +24,7 @@ Array = NDArray[Any]
 Groups = NDArray[np.int64]
 """For each document, (N,), the number of the first that it is a copy of, or its own."""
 
-LIMIT = 10_000_000
+LIMIT = 8_000_000
 """Characters of a text up to which near copies are looked for at every start."""
 RUN = 5
 """Characters of the runs that documents are compared by."""
