@@ -7,6 +7,7 @@ import pytest
 
 from rondeau.config import TextConfig
 from rondeau.errors import CorpusError
+from rondeau.text import corpus as corpus_module
 from rondeau.text.corpus import split_corpus
 from rondeau.text.loading import load_corpus, read_songs
 from rondeau.text.splits import SPLIT_NAMES
@@ -42,6 +43,33 @@ def test_one_document_falls_back_to_its_tail_and_says_so():
 def test_two_documents_still_have_one_to_train_and_one_to_validate():
     corpus = split_corpus(["the first document", "the second document"], TextConfig())
     assert (len(corpus.train), len(corpus.validation), len(corpus.test)) == (1, 1, 0)
+
+
+def test_copies_and_near_copies_are_on_one_side():
+    poem = "In the night a wanderer came to the old gate, and nobody knew him by his name."
+    copies = [poem, poem.upper().replace(",", " –"), poem.replace("nobody", "somebody")]
+    documents = [document for pair in zip(copies, DOCUMENTS, strict=False) for document in pair]
+    documents += DOCUMENTS[3:]
+    for seed in range(20):
+        corpus = split_corpus(documents, TextConfig(seed=seed))
+        sides = [set(corpus.parts[name]) & set(copies) for name in SPLIT_NAMES]
+        assert sorted(map(len, sides)) == [0, 0, 3]
+        for part in corpus.parts.values():
+            assert [documents[number] for number in part.numbers] == list(part)
+    assert corpus.notes == (
+        "3 of 53 documents are copies or near copies of another: kept on one side of the split",
+    )
+    assert split_corpus(DOCUMENTS, TextConfig()).notes == ()
+
+
+def test_in_a_large_text_only_exact_copies_are_looked_for_and_that_is_said(monkeypatch):
+    monkeypatch.setattr(corpus_module, "LIMIT", 1000)
+    poem = "In the night a wanderer came to the old gate, and nobody knew him by his name."
+    corpus = split_corpus([poem, poem[1:], poem + "!", *DOCUMENTS], TextConfig())
+    assert "2 of 53 documents are copies" in corpus.notes[0]
+    assert "rondeau prepare looks for near copies too" in corpus.notes[1]
+    for config in (TextConfig(split="tail"), TextConfig(split="none")):
+        assert split_corpus([poem] * 20, config).notes == ()
 
 
 def test_nothing_is_held_out_when_asked():

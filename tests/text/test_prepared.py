@@ -8,6 +8,7 @@ import pytest
 from rondeau import TrainConfig, train
 from rondeau.config import TextConfig
 from rondeau.errors import CorpusError, OptionError, UserError
+from rondeau.text import corpus as corpus_module
 from rondeau.text import documents, prepared
 from rondeau.text.loading import load_corpus
 from rondeau.text.prepared import prepare
@@ -41,10 +42,13 @@ def test_a_prepared_corpus_is_the_corpus_of_its_files(poems, tmp_path, split, ne
     assert len(list((tmp_path / "out").glob("train-*.ids"))) > 2
     assert from_disk.fingerprint == from_files.fingerprint
     assert from_disk.settings == from_files.settings
+    assert from_disk.notes == from_files.notes
+    assert any("copies" in note for note in from_files.notes) == (split == "document")
     for name in SPLIT_NAMES:
         ours, theirs = from_disk.parts[name], from_files.parts[name]
         assert list(ours) == list(theirs)
         assert ours.utf8_bytes == theirs.utf8_bytes
+        assert (ours.numbers == theirs.numbers).all()
         everywhere = np.arange(len(theirs.ring)).reshape(-1, 1)
         assert (ours.ring[everywhere] == theirs.ring[everywhere]).all()
 
@@ -80,7 +84,9 @@ def test_a_shard_that_was_changed_is_named_when_it_is_first_read(poems, tmp_path
         corpus.train[0]
 
 
-@pytest.mark.parametrize("name", ["train-00000.ids", "train.starts", "tokenizer.json"])
+@pytest.mark.parametrize(
+    "name", ["train-00000.ids", "train.starts", "train.numbers", "tokenizer.json"]
+)
 def test_a_file_that_is_short_or_missing_is_refused_at_once(poems, tmp_path, name):
     prepare([poems], TextConfig(), out=tmp_path / "ready")
     path = tmp_path / "ready" / name
@@ -99,6 +105,23 @@ def test_an_index_of_another_kind_is_refused(poems, tmp_path, change):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(UserError, match="ready"):
         load_corpus([tmp_path / "ready"], TextConfig())
+
+
+def test_near_copies_are_looked_for_in_a_text_of_any_size(poems, tmp_path, monkeypatch):
+    config = TextConfig(documents="blank-line")
+    small = load_corpus([poems], config)
+    monkeypatch.setattr(corpus_module, "LIMIT", 0)
+    ready = prepare([poems], config, out=tmp_path / "ready")
+    assert ready.notes == small.notes
+    assert ready.fingerprint == small.fingerprint != load_corpus([poems], config).fingerprint
+
+
+def test_an_empty_split_has_empty_files(tmp_path):
+    path = tmp_path / "same.txt"
+    path.write_text("\n\n".join(["the same song again"] * 9))
+    corpus = prepare([path], TextConfig(documents="blank-line"), out=tmp_path / "ready")
+    assert [len(corpus.parts[name].numbers) for name in SPLIT_NAMES] == [9, 0, 0]
+    assert "nothing can be held out" in corpus.notes[0]
 
 
 def test_a_failure_on_the_way_leaves_nothing_behind(poems, tmp_path, monkeypatch):

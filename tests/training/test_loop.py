@@ -142,6 +142,15 @@ def test_a_text_of_fifty_characters_is_no_error(tmp_path):
     assert training.finish().generate("to", length=5)
 
 
+def test_a_text_of_copies_alone_is_trained_on_with_nothing_held_out(tmp_path):
+    text = tmp_path / "copies.txt"
+    text.write_text("the same song again\n\n" * 20)
+    training = rondeau.train(text, config(steps=3, documents="blank-line"), out=tmp_path / "run")
+    training.finish()
+    assert any("nothing can be held out" in note for note in training.notes)
+    assert "nothing was held out to choose by" in (tmp_path / "run" / "README.md").read_text()
+
+
 def test_a_resumed_run_refuses_another_text(tmp_path, rhymes):
     rondeau.train(rhymes, config(steps=10), out=tmp_path / "run").finish()
     other = tmp_path / "other.txt"

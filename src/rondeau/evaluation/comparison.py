@@ -50,7 +50,7 @@ def _drawn(bits: Figures, characters: Figures) -> Figures:
     figures = np.empty((len(bits), DRAWS))
     for draw in range(DRAWS):
         times = np.bincount(generator.integers(0, documents, documents), minlength=documents)
-        figures[:, draw] = bits @ times / max(1, characters @ times)
+        figures[:, draw] = (bits @ times) / float(characters @ times)
     return figures
 
 

@@ -145,13 +145,9 @@ def _sentences(
         if run is best:
             continue
         more = difference(fewest, cost, characters)
-        span = (
-            f"{more.value:.3f} bits a character (95 % interval {more.low:.3f} to {more.high:.3f})"
+        noise = "Within noise: " if more.within_noise else ""
+        said.append(
+            f"{noise}{best.name} needs {more.value:.3f} bits a character fewer than {run.name} on "
+            f"the {split} split (95 % interval {more.low:.3f} to {more.high:.3f})."
         )
-        if more.within_noise:
-            said.append(
-                f"Within noise: {best.name} is better than {run.name} by {span} on {split}."
-            )
-        else:
-            said.append(f"{best.name} is better than {run.name} by {span} on {split}.")
     return tuple(said)

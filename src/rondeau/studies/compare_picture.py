@@ -22,6 +22,7 @@ def draw_curves(runs: Sequence[ComparedRun], out: Path) -> None:
                 losses = [look[-1] for look in run.looks]
                 axes.plot([look[i] for look in run.looks], losses, marker=".", label=run.name)
         axes.set_xlabel(name)
+        axes.locator_params(axis="x", nbins=5)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("held-out loss while training, nats")

@@ -23,6 +23,7 @@ from rondeau.text.documents import (
     ring_starts,
     utf8_bytes,
 )
+from rondeau.text.duplicates import LIMIT, find_copies
 from rondeau.text.splits import SPLIT_NAMES, Ranges, SplitName, ranges_of, split_ranges
 from rondeau.text.tokenizer import CharTokenizer, Codes, to_codes
 
@@ -86,18 +87,35 @@ class Corpus:
 
 
 def split_corpus(documents: Sequence[str], config: TextConfig) -> Corpus:
-    """Documents to a corpus in memory, split as the settings say; CorpusError for too few."""
+    """Documents to a corpus in memory, split as the settings say; CorpusError for too few.
+
+    Of more than 8 million characters only exact copies are kept on one side, which takes no time;
+    `prepare` looks for near copies in a text of any size, and may then hold out other documents.
+    """
     lengths = np.array([len(document) for document in documents], dtype=np.int64)
     text = to_codes(one_text(documents, config))
-    return arrange(text, ranges_of(lengths), config, keep=in_memory)
+    near = len(text) <= LIMIT
+    corpus = arrange(text, ranges_of(lengths), config, near=near, keep=in_memory)
+    if near or not corpus.whole_documents:
+        return corpus
+    note = (
+        "in a text of this size only exact copies are kept on one side of the split "
+        "(rondeau prepare looks for near copies too)"
+    )
+    return replace(corpus, notes=(*corpus.notes, note))
 
 
-def arrange(text: Codes, documents: Ranges, config: TextConfig, *, keep: KeepRing) -> Corpus:
+def arrange(
+    text: Codes, documents: Ranges, config: TextConfig, *, near: bool, keep: KeepRing
+) -> Corpus:
     """A text of code points, with the ranges of its documents, to a corpus.
 
-    keep: takes a split's ids in blocks and gives back what stands for all of them.
+    near: look for near copies too, and not for exact ones alone; keep: takes a split's ids in
+    blocks and gives back what stands for all of them.
     """
-    splits = split_ranges(documents, config)
+    by_document = config.split == "document" and len(documents) > 1
+    groups = find_copies(text, documents, near=near) if by_document else None
+    splits = split_ranges(documents, config, groups)
     counts = {name: ring_counts(text, ranges) for name, ranges in splits.ranges.items()}
     alphabet = Alphabet.of(counts["train"], counts["validation"] + counts["test"])
     digest = hashlib.sha256(alphabet.codes.astype("<u4").tobytes())
@@ -113,7 +131,9 @@ def arrange(text: Codes, documents: Ranges, config: TextConfig, *, keep: KeepRin
         starts = ring_starts(ranges)
         digest.update(starts.astype("<i8").data)
         ring = keep(name, alphabet, told(ring_ids(text, ranges, alphabet)))
-        parts[name] = Documents(ring, starts, alphabet.codes, utf8_bytes(counts[name]))
+        parts[name] = Documents(
+            ring, starts, splits.numbers[name], alphabet.codes, utf8_bytes(counts[name])
+        )
     return Corpus(
         parts=parts,
         alphabet=alphabet,

@@ -72,11 +72,13 @@ class Alphabet:
 class Documents(Sequence[str]):
     """The documents of a split, read back from their ids when they are asked for.
 
-    starts: the places of their `<bos>`, and the ring's length last (N + 1).
+    starts: the places of their `<bos>`, and the ring's length last (N + 1); numbers: which of the
+    corpus's documents they are (N), counted from 0 as they were read.
     """
 
     ring: Ring
     starts: NDArray[np.int64]
+    numbers: NDArray[np.int64]
     codes: Codes
     utf8_bytes: int
 
@@ -170,4 +172,5 @@ def documents_of(texts: Sequence[str], tokenizer: CharTokenizer) -> Documents:
     table = alphabet.table()
     ring = [np.concatenate([[BOS], table[c]]) for c in codes]
     starts = np.cumsum([0, *map(len, ring)])
-    return Documents(np.concatenate(ring), starts, alphabet.codes, utf8_bytes(counts))
+    numbers = np.arange(len(texts))
+    return Documents(np.concatenate(ring), starts, numbers, alphabet.codes, utf8_bytes(counts))

@@ -3,6 +3,7 @@
     corpus.json      settings, splits, sizes and SHA-256 of every file, the fingerprint
     tokenizer.json   the vocabulary of the training split
     train.starts     where each document begins (int64), and the ring's length
+    train.numbers    which of the documents they are (int64), as they were read
     train-00000.ids  a shard of the ring (uint16, or uint32 for more than 65,536 characters)
 
 A shard's hash is checked when it is first read. It knows no batches and no model.
@@ -57,7 +58,7 @@ def prepare(
 ) -> Corpus:
     """Read sources, split them, and keep them in a new folder as ids: all of it or nothing.
 
-    Memory grows with the number of documents only (some 64 bytes each); while it works, the disk
+    Memory grows with the number of documents only (some 130 bytes each); while it works, the disk
     holds 4 bytes a character beyond the result. Raises CorpusError as `load_corpus`, and
     OptionError for a folder that is already there.
     """
@@ -140,6 +141,8 @@ class _Shard:
                     f"{self.path}: is damaged (its SHA-256 is not the one in {INDEX}); "
                     "prepare it again"
                 )
+        if not self.length:
+            return np.empty(0, dtype=self.dtype)
         return np.memmap(self.path, dtype=self.dtype, mode="r")
 
 
@@ -175,12 +178,14 @@ class _Shards:
 def _documents(folder: Path, record: dict[str, Any], alphabet: Alphabet) -> Documents:
     files = [
         _Shard(folder / Path(f["file"]).name, f["length"], f["sha256"], f["dtype"])
-        for f in (record["starts"], *record["shards"])
+        for f in (record["starts"], record["numbers"], *record["shards"])
     ]
     for file in files:
         file.check_size()
-    starts, *shards = files
-    return Documents(_Shards(shards), starts.open(), alphabet.codes, record["utf8_bytes"])
+    starts, numbers, *shards = files
+    return Documents(
+        _Shards(shards), starts.open(), numbers.open(), alphabet.codes, record["utf8_bytes"]
+    )
 
 
 class _Writer:
@@ -236,20 +241,18 @@ def _write(
         shards[name] = writer.shards
         return _Shards(writer.shards)
 
-    corpus = arrange(text, ranges, config, keep=keep)
+    corpus = arrange(text, ranges, config, near=True, keep=keep)
     del text
     spool.unlink()
     splits = {}
     for name in SPLIT_NAMES:
         documents = corpus.parts[name]
-        writer = _Writer(folder, f"{name}.starts", "<i8")
-        with contextlib.closing(writer):
-            writer.write(documents.starts)
         splits[name] = {
             "documents": len(documents),
             "characters": documents.characters,
             "utf8_bytes": documents.utf8_bytes,
-            "starts": _record(writer.shards[0]),
+            "starts": _record(_write_numbers(folder / f"{name}.starts", documents.starts)),
+            "numbers": _record(_write_numbers(folder / f"{name}.numbers", documents.numbers)),
             "shards": [_record(shard) for shard in shards[name]],
         }
     index = {
@@ -302,6 +305,15 @@ def _write_text(
             write()
     write()
     return ranges_of(np.frombuffer(lengths, dtype=np.int64))
+
+
+def _write_numbers(path: Path, numbers: NDArray[np.int64]) -> _Shard:
+    """A file of its own for numbers of documents, whatever their number."""
+    data = np.ascontiguousarray(numbers, dtype="<i8").data
+    with path.open("wb") as file:
+        file.write(data)
+        _sync(file)
+    return _Shard(path, len(numbers), hashlib.sha256(data).hexdigest(), "<i8")
 
 
 def _record(shard: _Shard) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Which documents are held out: ranges of a text, in the order in which they are read.
 
-By document: a seeded shuffle, 80/10/10 train, validation and test. Tail: the first 90 % trains, the
-last 10 % validates, nothing is inserted. None: all of it trains. It knows no ids.
+By document: a seeded shuffle, 80/10/10 train, validation and test, copies on one side. Tail: the
+first 90 % trains, the last 10 % validates, nothing is inserted. None: all of it trains. It knows no
+ids, and not what a copy is.
 """
 
 from __future__ import annotations
@@ -27,10 +28,14 @@ Ranges = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Splits:
-    """The ranges of each split, the kind of split it became, and notes for the user."""
+    """The ranges of each split, the kind of split it became, and notes for the user.
+
+    numbers: which documents they are, counted from 0 as they were read; cut texts count as one.
+    """
 
     kind: Split
     ranges: dict[SplitName, Ranges]
+    numbers: dict[SplitName, NDArray[np.int64]]
     notes: tuple[str, ...] = ()
 
 
@@ -40,9 +45,12 @@ def ranges_of(lengths: NDArray[np.int64]) -> Ranges:
     return np.stack([ends - lengths, ends], 1)
 
 
-def split_ranges(documents: Ranges, config: TextConfig) -> Splits:
+def split_ranges(
+    documents: Ranges, config: TextConfig, groups: NDArray[np.int64] | None = None
+) -> Splits:
     """Documents to splits, as the settings say; one document is split by its tail.
 
+    groups: numbers (N,) that copies have in common; no documents are copies where it is left out.
     Raises CorpusError for far too little text.
     """
     characters = int((documents[:, 1] - documents[:, 0]).sum())
@@ -58,17 +66,56 @@ def split_ranges(documents: Ranges, config: TextConfig) -> Splits:
             "the corpus is one document: its last tenth is held out instead of whole documents "
             "(--documents blank-line or line says what a document is)",
         )
-    nothing = documents[:0]
     if kind == "document":
-        order = list(range(len(documents)))
-        random.Random(config.seed).shuffle(order)
-        shuffled = documents[order]
-        held = max(1, round(len(documents) / 10))
-        tested = held if len(documents) > 2 else 0
-        ranges = (shuffled[held + tested :], shuffled[:held], shuffled[held : held + tested])
+        if groups is None:
+            groups = np.arange(len(documents))
+        chosen = _hold_out(groups, config.seed)
+        notes = _about_copies(groups)
+        ranges = [documents[numbers] for numbers in chosen]
     else:
         begin, end = documents[0, 0], documents[-1, 1]
         cut = begin + (end - begin) * 9 // 10 if kind == "tail" else end
-        tail = np.array([[cut, end]]) if kind == "tail" else nothing
-        ranges = (np.array([[begin, cut]]), tail, nothing)
-    return Splits(kind, dict(zip(SPLIT_NAMES, ranges, strict=True)), notes)
+        nothing, first = np.arange(0), np.arange(1)
+        chosen = [first, first if kind == "tail" else nothing, nothing]
+        tail = np.array([[cut, end]]) if kind == "tail" else documents[:0]
+        ranges = [np.array([[begin, cut]]), tail, documents[:0]]
+    return Splits(
+        kind,
+        dict(zip(SPLIT_NAMES, ranges, strict=True)),
+        dict(zip(SPLIT_NAMES, chosen, strict=True)),
+        notes,
+    )
+
+
+def _hold_out(groups: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:
+    """The documents of each split in shuffled order, a tenth validation and test, groups whole."""
+    order = list(range(len(groups)))
+    random.Random(seed).shuffle(order)
+    _, groups, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    shuffled = groups[order]
+    # A tenth has room for the smallest group, so that something is held out if anything can be.
+    held = max(int(sizes.min()), round(len(groups) / 10)) if len(sizes) > 1 else 0
+    room = {1: held, 2: held if len(sizes) > 2 else 0}
+    split = np.zeros(len(sizes), dtype=np.int64)
+    _, first = np.unique(shuffled, return_index=True)
+    for group in shuffled[np.sort(first)]:
+        for number, left in room.items():
+            if sizes[group] <= left:
+                split[group], room[number] = number, left - int(sizes[group])
+                break
+        if not any(room.values()):
+            break
+    sides = split[shuffled]
+    return [np.array(order)[sides == number] for number in range(len(SPLIT_NAMES))]
+
+
+def _about_copies(groups: NDArray[np.int64]) -> tuple[str, ...]:
+    """What the user is told about copies, if there are any."""
+    sizes = np.unique(groups, return_counts=True)[1]
+    copies = int(sizes[sizes > 1].sum())
+    if not copies:
+        return ()
+    said = f"{copies:,} of {len(groups):,} documents are copies or near copies of another: "
+    if len(sizes) == 1:
+        return (said + "nothing can be held out",)
+    return (said + "kept on one side of the split",)
