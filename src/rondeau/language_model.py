@@ -17,6 +17,7 @@ import torch
 
 from rondeau.config import Backend, DecodingConfig, Device, TextConfig
 from rondeau.errors import CorpusError, RunError, UnsupportedError
+from rondeau.evaluation.copies import CopyIndex, Novelty, index_of
 from rondeau.evaluation.perplexity import Evaluation, document_bits, evaluate
 from rondeau.generation.streams import FinishReason, Piece, generate_pieces
 from rondeau.network.device import pick_device
@@ -166,6 +167,18 @@ class LanguageModel:
         return evaluate(
             self.model, self.tokenizer, documents, split=split, whole=self.whole_documents
         )
+
+    def novelty(self, text: str, prefix: str = "") -> Novelty:
+        """What of a text, taken as it is, stands verbatim in the training text, and where.
+
+        prefix: what it continues, not judged itself. Raises RunError without the training text.
+        """
+        return self.copies.report(text, prefix=self.normalise(prefix))
+
+    @cached_property
+    def copies(self) -> CopyIndex:
+        """The index of the training text, kept in the run when it is first made."""
+        return index_of(self.run, self.corpus)
 
     def corpus(self) -> Corpus:
         """The corpus of the run, read again; RunError if it isn't the same any more."""
