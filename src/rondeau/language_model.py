@@ -20,6 +20,7 @@ from rondeau.config import Backend, DecodingConfig, Device, TextConfig
 from rondeau.errors import CorpusError, RunError, UnsupportedError
 from rondeau.evaluation.baselines import Baselines, baselines
 from rondeau.evaluation.cloze import ClozeEvaluation, evaluate_cloze
+from rondeau.evaluation.copies import CopyIndex, Novelty, index_of
 from rondeau.evaluation.perplexity import Evaluation, evaluate
 from rondeau.evaluation.scoring import Score, ScoredLine, score_lines, score_text
 from rondeau.generation.infill import Infilling, infill
@@ -237,6 +238,18 @@ class LanguageModel:
     def fingerprint(self) -> str:
         """SHA-256 of the splits' texts: the same for runs on the same text, split alike."""
         return str(self.run.read_json(ORIGIN)["fingerprint"])
+
+    def novelty(self, text: str, prefix: str = "") -> Novelty:
+        """What of a text, taken as it is, stands verbatim in the training text, and where.
+
+        prefix: what it continues, not judged itself. Raises RunError without the training text.
+        """
+        return self.copies.report(text, prefix=self.normalise(prefix))
+
+    @cached_property
+    def copies(self) -> CopyIndex:
+        """The index of the training text, kept in the run when it is first made."""
+        return index_of(self.run, self.corpus)
 
     def corpus(self) -> Corpus:
         """The corpus of the run, read again; RunError if it isn't the same any more."""

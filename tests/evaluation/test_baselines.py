@@ -13,7 +13,7 @@ from rondeau.errors import CorpusError
 from rondeau.evaluation import baselines as module
 from rondeau.evaluation.baselines import Baselines, baselines, best_ngram
 from rondeau.text.corpus import split_corpus
-from rondeau.text.documents import Documents
+from rondeau.text.documents import documents_of
 from rondeau.text.tokenizer import ASSIGNED_CODE_POINTS, CharTokenizer
 
 MODELS = ["uniform", "1-gram", "2-gram", "3-gram", "4-gram", "5-gram", "6-gram", "xz"]
@@ -24,21 +24,11 @@ HELD_OUT, TRAINED = RHYMES[::5], [r for i, r in enumerate(RHYMES) if i % 5]
 """Every character of what is held out stands often in the rest."""
 
 
-def documents(texts, tokenizer):
-    """Documents in memory; every character is in the vocabulary or gets an id beyond it."""
-    codes = [*tokenizer.codes, *sorted({ord(c) for c in tokenizer.unknown("".join(texts))})]
-    ids = {chr(code): index for index, code in enumerate(codes)}
-    ring = [index for text in texts for index in (1, *(ids[c] for c in text))]
-    starts = np.cumsum([0, *(len(text) + 1 for text in texts)])
-    size = sum(len(text.encode()) for text in texts)
-    return Documents(np.array(ring), starts, np.array(codes, dtype=np.uint32), size)
-
-
 def measured(trained, held_out, *, whole=True):
     """Evaluations of one held-out text by their model."""
     tokenizer = CharTokenizer.train(trained)
-    splits = {"test": documents(held_out, tokenizer)}
-    result = baselines(documents(trained, tokenizer), splits, tokenizer, whole=whole)
+    splits = {"test": documents_of(held_out, tokenizer)}
+    result = baselines(documents_of(trained, tokenizer), splits, tokenizer, whole=whole)
     return {evaluation.model: evaluation for evaluation in result.splits["test"]}
 
 
@@ -158,13 +148,13 @@ def test_of_a_large_corpus_the_end_is_taken_and_that_is_said(monkeypatch):
     monkeypatch.setattr(module, "MEASURED", 4)
     monkeypatch.setattr(module, "COMPRESSED", 10)
     tokenizer = CharTokenizer("abcdef")
-    train = documents(["ffffffffff", "abcabcabc", "ab"], tokenizer)
+    train = documents_of(["ffffffffff", "abcabcabc", "ab"], tokenizer)
     result = baselines(
-        train, {"test": documents(["dddd", "abcabc"], tokenizer)}, tokenizer, whole=True
+        train, {"test": documents_of(["dddd", "abcabc"], tokenizer)}, tokenizer, whole=True
     )
     cut = baselines(
-        documents(["ffff", "abcabcabc", "ab"], tokenizer),
-        {"test": documents(["cabc"], tokenizer)},
+        documents_of(["ffff", "abcabcabc", "ab"], tokenizer),
+        {"test": documents_of(["cabc"], tokenizer)},
         tokenizer,
         whole=True,
     )

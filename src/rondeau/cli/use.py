@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from rondeau.cli.novelty import print_novelty
 from rondeau.cli.output import (
     as_rows,
     note,
@@ -31,6 +32,7 @@ def generate(
     stop: str | None = None,
     seed: int | None = None,
     num_samples: int = 1,
+    novelty: bool = False,
     json: bool = False,
     compute: Computing = ComputeConfig(),  # noqa: B008
 ) -> None:
@@ -50,6 +52,8 @@ def generate(
         Same seed, same text; drawn and reported when not given.
     num_samples
         How many continuations.
+    novelty
+        Mark what stands verbatim in the training text, and say where; shown when complete.
     json
         Print one JSON document with the seed.
     """
@@ -64,7 +68,7 @@ def generate(
     )
     if drawn and not decoding.greedy:
         note(f"--seed {seed} gives this text again")
-    if num_samples == 1 and not json:
+    if num_samples == 1 and not (json or novelty):
         print(prefix, end="", flush=True)
         for piece in pieces:
             print(piece.text, end="", flush=True)
@@ -74,13 +78,23 @@ def generate(
     samples = model.generate(
         prefix, length=length, decoding=decoding, seed=seed, num_samples=num_samples, stop=stop
     )
+    reports = [model.novelty(s.text, prefix) if novelty else None for s in samples]
     note_compilation(False)
     if json:
-        listed = [{"text": s.text, "finish_reason": s.finish_reason} for s in samples]
+        listed = [
+            {"text": s.text, "finish_reason": s.finish_reason}
+            | ({"novelty": report.as_dict()} if report else {})
+            for s, report in zip(samples, reports, strict=True)
+        ]
         print_json({"prefix": prefix, "seed": seed, "samples": listed})
         return
-    for number, sample in enumerate(samples, 1):
-        print(f"--- {number} ---\n{prefix}{sample.text}")
+    for number, (sample, report) in enumerate(zip(samples, reports, strict=True), 1):
+        if num_samples > 1:
+            print(f"--- {number} ---")
+        if report:
+            print_novelty(prefix, sample.text, report)
+        else:
+            print(f"{prefix}{sample.text}")
 
 
 def info(run: Path, *, json: bool = False) -> None:
