@@ -20,6 +20,7 @@ import rondeau
 from rondeau.cli.evaluate import evaluate
 from rondeau.cli.infill import infill
 from rondeau.cli.prepare import prepare
+from rondeau.cli.report import report
 from rondeau.cli.reproduce import reproduce
 from rondeau.cli.train import train
 from rondeau.cli.use import generate, info, score
@@ -31,7 +32,7 @@ app = App(
     help="Recurrent language models: train, generate, and measure honestly.",
     version=rondeau.__version__,
 )
-for verb in (train, prepare, generate, evaluate, score, infill, info, reproduce):
+for verb in (train, prepare, generate, evaluate, score, infill, info, report, reproduce):
     app.command(verb)
 
 
