@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 import rondeau
+
+# The same examples each time, however slow the machine.
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("same")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 SMALL = {"hidden": 16, "batch": 4, "seq_len": 16, "threads": 1}

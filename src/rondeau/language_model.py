@@ -21,8 +21,10 @@ from rondeau.errors import CorpusError, RunError, UnsupportedError
 from rondeau.evaluation.baselines import Baselines, baselines
 from rondeau.evaluation.cloze import ClozeEvaluation, evaluate_cloze
 from rondeau.evaluation.copies import CopyIndex, Novelty, index_of
+from rondeau.evaluation.overlap import Overlap, overlap
 from rondeau.evaluation.perplexity import Evaluation, evaluate
 from rondeau.evaluation.scoring import Score, ScoredLine, score_lines, score_text
+from rondeau.evaluation.verdict import verdict
 from rondeau.generation.infill import Infilling, infill
 from rondeau.generation.streams import FinishReason, Piece, generate_pieces
 from rondeau.network.device import pick_device
@@ -279,6 +281,16 @@ class LanguageModel:
             with contextlib.suppress(OSError):
                 self.run.change({BASELINES: to_json(found.as_dict())})
         return found
+
+    def verdict(self, evaluations: Sequence[Evaluation]) -> list[str]:
+        """What evaluations of the run's splits say beside the baselines, in sentences."""
+        return verdict({e.split: e for e in evaluations}, self.baselines().splits)
+
+    def overlap(self) -> dict[str, Overlap]:
+        """What of each held-out split stands in the training text all the same."""
+        corpus = self.corpus()
+        held_out = (name for name in SPLIT_NAMES if name != "train" and corpus.parts[name])
+        return {name: overlap(corpus.train, corpus.parts[name]) for name in held_out}
 
     def unknown(self, text: str) -> list[str]:
         """The distinct characters of a text that the model doesn't know."""

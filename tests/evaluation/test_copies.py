@@ -40,7 +40,7 @@ corpora = st.lists(texts, min_size=3, max_size=6).filter(lambda d: sum(map(len, 
 
 
 @given(documents=corpora, prefix=st.text("甲乙\nx?", max_size=6), data=st.data())
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_figures_and_spans_are_those_of_a_search_by_brute_force(documents, prefix, data):
     corpus = corpus_of(documents)
     train = list(corpus.train)

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rondeau.evaluation.ngram import witten_bell
@@ -52,7 +52,6 @@ def test_witten_bell_probabilities_are_those_computed_by_hand():
 sequences = st.lists(st.lists(st.integers(0, 3), max_size=12), max_size=5)
 
 
-@settings(deadline=None)
 @given(sequences, sequences, st.integers(1, 6), st.integers(0, 1))
 def test_probabilities_of_every_order_equal_those_by_definition(trained, scored, highest, given):
     oracle = Oracle(trained, 4, given)

@@ -29,7 +29,7 @@ def fibonacci(length):
 
 
 @given(text=few_symbols | any_symbols)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_suffixes_come_in_the_order_of_sorting_them(text):
     assert suffix_array(as_array(text)).tolist() == sorted_suffixes(text)
 
@@ -76,7 +76,7 @@ def brute_force_lengths(text, query):
 
 
 @given(text=few_symbols, query=few_symbols)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_runs_are_the_longest_that_brute_force_finds_and_stand_where_they_say(text, query):
     suffixes = suffix_array(as_array(text))
     lengths, places = longest_runs(as_array(text), suffixes, as_array(query))
@@ -86,7 +86,6 @@ def test_runs_are_the_longest_that_brute_force_finds_and_stand_where_they_say(te
 
 
 @given(text=few_symbols.filter(bool), data=st.data())
-@settings(deadline=None)
 def test_pieces_of_a_text_are_found_whole(text, data):
     cuts = st.integers(0, len(text))
     pieces = data.draw(st.lists(st.tuples(cuts, cuts), max_size=4))

@@ -16,7 +16,7 @@ bytes_by_name = st.dictionaries(
 
 
 @given(first=bytes_by_name, second=bytes_by_name)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_was_changed_last_is_what_is_read(tmp_path_factory, first, second):
     folder = RunFolder.create(tmp_path_factory.mktemp("run"))
     folder.change(first)

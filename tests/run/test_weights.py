@@ -27,7 +27,7 @@ shapes = st.builds(
 
 
 @given(shapes, st.integers(2, 20))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_weights_come_back_to_the_bit(config, vocabulary):
     model, other = Model(config, vocabulary), Model(config, vocabulary)
     load_weights(other, weights_to_bytes(model), "weights")

@@ -123,7 +123,7 @@ def test_a_missing_file_and_an_empty_folder_are_refused(tmp_path):
 ANYTHING = st.text(st.sampled_from("ab \t\n\r\u0301\u00e9\u1100\u1161\u11a8\uac00分\U00020000"))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     ANYTHING,
     st.sampled_from(["utf-8", "gb18030", "utf-16-le"]),

@@ -21,6 +21,7 @@ from rondeau.cli.compare import compare
 from rondeau.cli.evaluate import evaluate
 from rondeau.cli.infill import infill
 from rondeau.cli.prepare import prepare
+from rondeau.cli.report import report
 from rondeau.cli.reproduce import reproduce
 from rondeau.cli.score import score
 from rondeau.cli.train import train
@@ -33,7 +34,8 @@ app = App(
     help="Recurrent language models: train, generate, and measure honestly.",
     version=rondeau.__version__,
 )
-for verb in (train, prepare, generate, evaluate, score, infill, compare, info, reproduce):
+VERBS = (train, prepare, generate, evaluate, score, infill, compare, info, report, reproduce)
+for verb in VERBS:
     app.command(verb)
 
 

@@ -100,7 +100,7 @@ def print_costs(evaluations: Sequence[Evaluation]) -> None:
             bits = [f"{e.bits_per_character:.4f}", f"{e.bits_per_byte:.4f}"]
             perplexities = [f"{e.perplexity:,.3f}", f"{e.known_perplexity:,.3f}"]
             numbers = ["", "", *bits] if e.model == COMPRESSOR else [*perplexities, *bits]
-        name = e.split if e.model == MODEL else f"  {e.model}"
+        name = f"{e.split}{' (a sample)' * e.sample}" if e.model == MODEL else f"  {e.model}"
         rows.append([name, f"{e.targets:,}", *numbers, f"{e.unknown_share:.2%}"])
     headings = ["split", "targets", "perplexity", "of known", "bits/char", "bits/byte", "unknown"]
     print_table(headings, rows)

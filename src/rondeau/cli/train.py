@@ -99,6 +99,9 @@ def report_training(model: LanguageModel, training: Training) -> None:
     why = ", the best on validation," if training.best_step else ""
     print(f"The model after step {best}{why} is in {training.folder.path}:")
     print_numbers(training.numbers)
+    for sentence in training.verdict:
+        print(sentence)
+    print(f"All of it, with curves and samples: {training.folder.path / 'report.html'}")
 
 
 @contextlib.contextmanager

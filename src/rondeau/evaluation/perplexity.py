@@ -35,7 +35,7 @@ class Evaluation:
     targets: characters and, for whole documents, their ends; unknown: characters outside the
     vocabulary; known_bits: the bits of all other targets (of all, for a compressor); leak: by how
     many nats a distribution changed when the character that it scores was replaced (`leaks.leak`);
-    model: what was evaluated, a model or the name of a baseline.
+    model: what was evaluated, a model or the name of a baseline; sample: on a part of the split.
     """
 
     split: str
@@ -47,6 +47,7 @@ class Evaluation:
     known_bits: float
     leak: float = 0.0
     model: str = MODEL
+    sample: bool = False
 
     @property
     def leaks(self) -> bool:
@@ -86,7 +87,9 @@ class Evaluation:
     def as_dict(self) -> dict[str, Any]:
         """What `evaluate --json` gives for one split."""
         head = {"split": self.split, "model": self.model, "targets": self.targets}
-        tail = {"unknown_share": self.unknown_share}
+        tail: dict[str, Any] = {"unknown_share": self.unknown_share}
+        if self.sample:
+            tail["sample"] = True
         if self.leaks:
             return head | {"leaked_loss": self.nats, "leak": self.leak} | tail
         bits = {

@@ -24,6 +24,6 @@ def read_events(folder: RunFolder) -> list[dict[str, Any]]:
             event = json.loads(line)
         except ValueError:
             continue
-        if isinstance(event, dict) and isinstance(event.get("step"), int):
+        if isinstance(event, dict) and {"step", "loss", "seconds"} <= event.keys():
             events.append(event)
     return events

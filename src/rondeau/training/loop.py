@@ -17,6 +17,7 @@ import torch
 
 from rondeau.config import ModelConfig, TextConfig, TrainConfig
 from rondeau.errors import OptionError, TrainingError
+from rondeau.evaluation.perplexity import Evaluation
 from rondeau.generation.streams import generate_pieces
 from rondeau.language_model import LanguageModel
 from rondeau.network.backends import library
@@ -24,6 +25,7 @@ from rondeau.network.cells import carry_parts, detach, map_carry
 from rondeau.network.device import pick_device, set_threads
 from rondeau.network.model import Model
 from rondeau.network.stack import StackCarry, make_cell
+from rondeau.report.page import write_report
 from rondeau.run.checkpoints import Checkpoint, latest_checkpoint, save_checkpoint
 from rondeau.run.folder import RunFolder, to_json
 from rondeau.run.origin import read_corpus
@@ -140,6 +142,7 @@ class Training:
         self.seconds = 0.0
         self.interrupted = False
         self.numbers: list[Numbers] = []
+        self.verdict: list[str] = []
         if new:
             records.write_start(self)
 
@@ -208,9 +211,13 @@ class Training:
             self.tokenizer,
             self.folder,
             whole_documents=self.corpus.whole_documents,
+            corpus=self.corpus,
         )
         self.numbers = self._final_numbers(model)
+        costs = [number for number in self.numbers if isinstance(number, Evaluation)]
+        self.verdict = model.verdict(costs) if costs else []
         records.write_results(self, self.numbers)
+        write_report(model)
         return model
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -357,8 +364,8 @@ class Training:
         if corpus.train:
             pieces = not corpus.whole_documents
             documents, whole = sample_documents(corpus.train, pieces=pieces, most=REPORTED_TRAIN)
-            name = "train" if whole else "train (a sample)"
-            numbers.append(model.evaluate_documents(documents, split=name))
+            trained = model.evaluate_documents(documents, split="train")
+            numbers.append(replace(trained, sample=not whole))
         for split in ("validation", "test"):
             held_out = corpus.validation if split == "validation" else corpus.test
             if held_out:

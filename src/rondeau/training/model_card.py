@@ -62,4 +62,5 @@ def _row(number: Numbers) -> str:
             f"{number.targets:,} | {number.perplexity:.3f} | {number.bits_per_character:.4f} | "
             f"{number.bits_per_byte:.4f}"
         )
-    return f"| {number.split} | {cost} | {number.unknown_share:.2%} |"
+    sample = isinstance(number, Evaluation) and number.sample
+    return f"| {number.split}{' (a sample)' * sample} | {cost} | {number.unknown_share:.2%} |"

@@ -89,6 +89,7 @@ def results(training: Training, numbers: Sequence[Numbers]) -> dict[str, Any]:
             "seconds": round(training.seconds, 1),
         },
         "held_out": [evaluation.as_dict() for evaluation in numbers],
+        "verdict": list(training.verdict),
     }
 
 

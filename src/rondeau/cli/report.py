@@ -1,0 +1,31 @@
+"""`rondeau report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rondeau.cli.output import note_compilation
+from rondeau.cli.use import Computing, load
+from rondeau.config import ComputeConfig
+
+
+def report(
+    run: Path,
+    *,
+    out: Path | None = None,
+    compute: Computing = ComputeConfig(),  # noqa: B008
+) -> None:
+    """One self-contained page from a run: data, curves, numbers, samples, and how to repeat it.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    out
+        The file to write (default: report.html in the run).
+    """
+    from rondeau.report.page import write_report
+
+    path = write_report(load(run, compute), out=out)
+    note_compilation(False)
+    print(path)
