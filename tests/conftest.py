@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import rondeau
+from rondeau.cli import main
 
 # The same examples each time, however slow the machine.
 hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
@@ -57,3 +58,16 @@ def cloze_run(tmp_path_factory, rhymes) -> Path:
     )
     rondeau.train(rhymes, config, out=out).finish()
     return out
+
+
+@pytest.fixture(name="rondeau")
+def command_line(capsys):
+    """Run a command line in this process: exit code, standard output, standard error."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return exit_.value.code, captured.out, captured.err
+
+    return run

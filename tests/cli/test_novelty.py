@@ -6,8 +6,8 @@ import shutil
 import pytest
 from rich.console import Console
 
-from rondeau.cli import main, novelty
-from rondeau.evaluation.copies import Novelty, Span
+from rondeau.cli import novelty
+from rondeau.evaluation.copies import KEPT, Novelty, Span
 from rondeau.language_model import LanguageModel
 from rondeau.run.folder import RunFolder, to_json
 from rondeau.run.origin import ORIGIN
@@ -16,19 +16,6 @@ SPAN = Span(start=2, length=3, document=7, line=2, title="猫白大")
 REPORT = Novelty(
     characters=6, least=3, spans=(SPAN,), copied_share=0.5, novel_share={4: 1.0}, longest=SPAN
 )
-
-
-@pytest.fixture
-def rondeau(capsys):
-    """Run a command line in this process: exit code, standard output, standard error."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as exit_:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return exit_.value.code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture
@@ -93,7 +80,7 @@ def test_a_training_document_is_all_copied(own_run):
 
 def test_a_run_without_its_text_says_what_it_needs(rondeau, own_run, tmp_path):
     origin = {"sources": [str(tmp_path / "gone.txt")], "fingerprint": ""}
-    RunFolder.open(own_run).change({ORIGIN: to_json(origin)})
+    RunFolder.open(own_run).change({ORIGIN: to_json(origin)}, remove=[KEPT])
     code, _, stderr = rondeau("generate", own_run, "--novelty")
     assert code == 2
     assert "needs the training text" in stderr

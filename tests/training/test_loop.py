@@ -179,10 +179,10 @@ def test_a_run_keeps_no_path_where_others_look(run, rhymes):
 def test_evaluating_a_changed_corpus_is_refused(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("\n\n".join(RHYMES), encoding="utf-8")
-    model = rondeau.train(path, config(steps=5), out=tmp_path / "run").finish()
+    rondeau.train(path, config(steps=5), out=tmp_path / "run").finish()
     path.write_text("\n\n".join(RHYMES[1:]), encoding="utf-8")
     with pytest.raises(RunError, match="no longer the text"):
-        model.evaluate()
+        rondeau.load(tmp_path / "run").evaluate()
 
 
 def test_a_training_is_iterated_once_and_then_done(tmp_path, rhymes):
