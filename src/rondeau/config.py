@@ -151,14 +151,19 @@ class TextConfig(Settings):
     limit: int | None = None
     """Use only the first so many characters."""
     split: Split = "document"
-    """Hold out whole documents (80/10/10), the last tenth (tail), or nothing."""
+    """Hold out whole documents (80/10/10), the end of the text (tail), or nothing."""
+    held_out: int | None = None
+    """With --split tail: how many characters at the end are held out (default: a tenth)."""
     seed: int = 0
     """Seed of the split, the initial weights, the order of windows and dropout."""
 
     def check(self) -> None:
-        """Raise OptionError for an impossible limit or seed."""
+        """Raise OptionError for an impossible limit, seed or end of the text."""
         if self.limit is not None:
             require(self.limit >= 1, "limit", self.limit, "must be at least 1 character")
+        if self.held_out is not None:
+            require(self.held_out >= 1, "held_out", self.held_out, "must be at least 1 character")
+            require(self.split == "tail", "held_out", self.held_out, "needs --split tail")
         require(0 <= self.seed < 2**63, "seed", self.seed, "must be from 0 to 2**63 - 1")
 
 

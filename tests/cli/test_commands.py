@@ -1,6 +1,7 @@
 """The commands as a user types them: what they print, where, and with which exit code."""
 
 import io
+import itertools
 import json
 import os
 import re
@@ -260,10 +261,14 @@ def test_bad_input_gets_one_line_exit_code_2_and_harms_nothing(
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.stem)
-def test_a_recipe_trains_and_a_budget_of_ones_own_replaces_the_recipes(
-    rondeau, rhymes, tmp_path, recipe
-):
-    words = cut_budget(["train", rhymes, "--config", recipe, "--out", tmp_path / "run", "--quiet"])
+def test_a_recipe_trains_and_a_budget_of_ones_own_replaces_the_recipes(rondeau, tmp_path, recipe):
+    text = tmp_path / "text.txt"
+    poems = (
+        f"{a}{b}{c}花{d}月\n{d}{c}{b}{a}"
+        for a, b, c, d in itertools.permutations("春夏秋冬天地", 4)
+    )
+    text.write_text("\n\n".join(itertools.islice(poems, 150)))
+    words = cut_budget(["train", text, "--config", recipe, "--out", tmp_path / "run", "--quiet"])
     code, stdout, stderr = rondeau(*words)
     assert (code, stderr) == (0, ""), stderr
     code, stdout, _ = rondeau("info", tmp_path / "run", "--json")

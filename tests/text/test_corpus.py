@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from rondeau.config import TextConfig
-from rondeau.errors import CorpusError
+from rondeau.errors import CorpusError, OptionError
 from rondeau.text import corpus as corpus_module
 from rondeau.text.corpus import split_corpus
 from rondeau.text.loading import load_corpus, read_songs
@@ -32,6 +32,18 @@ def test_a_tail_split_is_the_text_verbatim():
     assert corpus.train[0] + corpus.validation[0] == "0123456789" * 5
     assert len(corpus.validation[0]) == 5
     assert not corpus.whole_documents
+
+
+def test_so_many_characters_at_the_end_are_held_out_if_the_user_says_so():
+    corpus = split_corpus(["0123456789" * 5], TextConfig(split="tail", held_out=7))
+    assert (list(corpus.train), list(corpus.validation)) == (
+        ["0123456789" * 4 + "012"],
+        ["3456789"],
+    )
+    with pytest.raises(CorpusError, match="--held-out 31: leaves less than 20 of the 50"):
+        split_corpus(["0123456789" * 5], TextConfig(split="tail", held_out=31))
+    with pytest.raises(OptionError, match="--held-out 7: needs --split tail"):
+        TextConfig(held_out=7)
 
 
 def test_one_document_falls_back_to_its_tail_and_says_so():

@@ -12,6 +12,7 @@ from rondeau.errors import OptionError, UserError
 from rondeau.text.splits import SplitName
 
 if TYPE_CHECKING:
+    from rondeau.evaluation.overlap import Overlap
     from rondeau.language_model import LanguageModel
 
 
@@ -75,13 +76,26 @@ def evaluate_beside_baselines(
     except UserError as error:
         note(f"no baselines, which are learned from the training text: {error}")
     note_compilation(False)
+    left = model.overlap() if file is None and baselines.splits else {}
+    overlaps = [overlap_sentence(e.split, left[e.split]) for e in evaluations if e.split in left]
     shown = {e.split: baselines.splits.get(e.split, ()) for e in evaluations}
     said = verdict({e.split: e for e in evaluations}, shown) if any(shown.values()) else []
     if json:
         listed = [e.as_dict() for e in evaluations]
         beside = {name: [b.as_dict() for b in others] for name, others in shown.items()}
-        print_json({"splits": listed, "baselines": beside, "verdict": said})
+        overlapping = {name: {"grams": o.grams, "lines": o.lines} for name, o in left.items()}
+        print_json({"splits": listed, "baselines": beside, "overlap": overlapping, "verdict": said})
         return
     print_numbers([row for e in evaluations for row in (e, *shown[e.split])])
-    for sentence in (*baselines.notes, *said):
+    for sentence in (*overlaps, *baselines.notes, *said):
         print(sentence)
+
+
+def overlap_sentence(split: str, overlap: Overlap) -> str:
+    """What of a held-out split stands in the training text all the same."""
+    parts = [
+        f"{share:.1%} of its {what}"
+        for share, what in ((overlap.grams, "20-grams"), (overlap.lines, "lines"))
+        if share is not None
+    ]
+    return f"{split}: {' and '.join(parts)} stand in the training text." if parts else ""

@@ -42,7 +42,7 @@ HELD_OUT = {
 }
 SPLIT = {
     "document": "whole documents were held out, drawn with seed {seed}",
-    "tail": "the last tenth of the text was held out",
+    "tail": "the end of the text was held out",
     "none": "nothing was held out",
 }
 

@@ -1,8 +1,8 @@
 """Which documents are held out: ranges of a text, in the order in which they are read.
 
 By document: a seeded shuffle, 80/10/10 train, validation and test, copies on one side. Tail: the
-first 90 % trains, the last 10 % validates, nothing is inserted. None: all of it trains. It knows no
-ids, and not what a copy is.
+first 90 % trains, the last 10 % (or so many characters) validates, nothing is inserted. None: all
+of it trains. It knows no ids, and not what a copy is.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def split_ranges(
         ranges = [documents[numbers] for numbers in chosen]
     else:
         begin, end = documents[0, 0], documents[-1, 1]
-        cut = begin + (end - begin) * 9 // 10 if kind == "tail" else end
+        cut = _cut(int(begin), int(end), config) if kind == "tail" else end
         nothing, first = np.arange(0), np.arange(1)
         chosen = [first, first if kind == "tail" else nothing, nothing]
         tail = np.array([[cut, end]]) if kind == "tail" else documents[:0]
@@ -85,6 +85,18 @@ def split_ranges(
         dict(zip(SPLIT_NAMES, chosen, strict=True)),
         notes,
     )
+
+
+def _cut(begin: int, end: int, config: TextConfig) -> int:
+    """Where the end of a text begins that is held out."""
+    if config.held_out is None:
+        return begin + (end - begin) * 9 // 10
+    if end - begin - config.held_out < FEWEST_CHARACTERS:
+        raise CorpusError(
+            f"--held-out {config.held_out}: leaves less than {FEWEST_CHARACTERS} of the "
+            f"{end - begin:,} characters to train on; hold out fewer"
+        )
+    return end - config.held_out
 
 
 def _hold_out(groups: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:
