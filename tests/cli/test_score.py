@@ -1,6 +1,8 @@
 """`score`: a text and the lines of a file."""
 
+import functools
 import json
+import re
 
 import pytest
 from rich.console import Console
@@ -55,3 +57,30 @@ def test_a_text_or_lines_are_given_one_of_them(rondeau, run, words):
     code, _, stderr = rondeau("score", run, *words)
     assert code == 2
     assert "one of them" in stderr
+
+
+def test_lines_of_several_texts_are_read_one_after_another(rondeau, run, tmp_path):
+    path = tmp_path / "songs.jsonl"
+    path.write_text('{"text": "猫白大\\n狗白好"}\n{"text": "鸟黑大"}\n', encoding="utf-8")
+    code, stdout, _ = rondeau("score", run, "--lines", path, "--json")
+    assert code == 0
+    found = [(line["line"], line["text"]) for line in json.loads(stdout)["lines"]]
+    assert found == [(1, "猫白大"), (2, "狗白好"), (3, "鸟黑大")]
+
+
+def test_a_long_line_is_cut_in_the_table_and_whole_in_json(rondeau, run, tmp_path):
+    path = tmp_path / "long.txt"
+    path.write_text("猫白大来了" * 60, encoding="utf-8")
+    (row,) = rondeau("score", run, "--lines", path)[1].splitlines()[1:]
+    assert "…" in row
+    assert re.search(r" \d+\.\d\d", row)
+    (line,) = json.loads(rondeau("score", run, "--lines", path, "--json")[1])["lines"]
+    assert line["text"] == "猫白大来了" * 60
+
+
+def test_a_terminal_without_colours_gets_a_row_for_each_character(rondeau, run, monkeypatch):
+    monkeypatch.setattr(door, "Console", functools.partial(Console, force_terminal=True))
+    monkeypatch.setenv("TERM", "dumb")
+    stdout = rondeau("score", run, "猫白大来了")[1]
+    assert "bits:" not in stdout
+    assert len(stdout.splitlines()) == 1 + 6 + 1

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SHADES = ((1, "#f7f7f7"), (2, "#fee8c8"), (4, "#fdbb84"), (8, "#ef6548"), (float("inf"), "#b30000"))
 """Below so many bits: this background."""
 MOST_SURPRISING = 5
+WIDTH = 60
+"""Cells of a line that are shown in a table."""
 
 
 def score(
@@ -64,11 +66,11 @@ def score(
 
 
 def read_lines(source: str) -> list[str]:
-    """The lines of a file, as a corpus of one document is read."""
+    """The lines of a file, or of all that an archive or a folder holds, one after another."""
     from rondeau.text.reading import read_documents
 
-    (document,) = read_documents([source], TextConfig(documents="file"))
-    return document.split("\n")
+    texts = read_documents([source], TextConfig(documents="file"))
+    return [line for text in texts for line in text.split("\n")]
 
 
 def as_dict(scored: ScoredCharacter) -> dict[str, object]:
@@ -92,7 +94,7 @@ def print_score(result: Score) -> None:
     """Shades and the most surprising characters on a terminal, a row a character elsewhere."""
     console = Console(highlight=False, markup=False)
     shown = list(result.characters)
-    if console.is_terminal and not console.no_color:
+    if console.color_system and not console.no_color:
         text = Text()
         for scored in shown:
             text.append(visible(scored.character), shade(scored.bits))
@@ -118,7 +120,7 @@ def print_score(result: Score) -> None:
 def print_lines(lines: list[ScoredLine]) -> None:
     """A row for each line, in their order."""
     rows = [
-        [f"{s.number}: {visible_text(s.text)}", f"{s.bits_per_character:.2f}", "odd" * s.odd]
+        [f"{s.number}: {beginning(s.text)}", f"{s.bits_per_character:.2f}", "odd" * s.odd]
         for s in lines
     ]
     print_table(["line", "bits/char", ""], rows)
@@ -128,6 +130,13 @@ def shade(bits: float) -> str:
     """A style for a number of bits."""
     colour = next(colour for below, colour in SHADES if bits < below or below == float("inf"))
     return f"{'white' if bits >= SHADES[2][0] else 'black'} on {colour}"
+
+
+def beginning(line: str) -> str:
+    """A line as it can be shown in a table, cut where it is long."""
+    shown = Text(visible_text(line))
+    shown.truncate(WIDTH, overflow="ellipsis")
+    return shown.plain
 
 
 def visible(character: str) -> str:
