@@ -1,6 +1,7 @@
 """`compare`: runs in a table, a picture, and words."""
 
 import json
+import re
 
 import pytest
 
@@ -14,19 +15,19 @@ def longer_run(tmp_path_factory, rhymes):
     """The same text, learned for longer."""
     out = tmp_path_factory.mktemp("runs") / "longer"
     small = {"hidden": 16, "batch": 4, "seq_len": 16, "threads": 1}
-    train(rhymes, TrainConfig(**small, documents="blank-line", steps=200, lr=0.01), out=out).finish()
+    train(
+        rhymes, TrainConfig(**small, documents="blank-line", steps=200, lr=0.01), out=out
+    ).finish()
     return out
 
 
-def test_runs_stand_in_a_table_with_intervals_and_the_better_one_is_named(
-    rondeau, run, longer_run, tmp_path
-):
+def test_runs_stand_in_a_table_and_the_better_one_is_named(rondeau, run, longer_run, tmp_path):
     picture = tmp_path / "curves.png"
     code, stdout, stderr = rondeau("compare", run, longer_run, "--out", picture)
     assert (code, stderr) == (0, "")
     assert "gru 1×16" in stdout
-    assert "on the validation split; intervals are over 2 documents" in stdout
-    assert "longer needs" in stdout
+    assert "on the validation split; for intervals there are too few: 2 documents" in stdout
+    assert re.search(r"longer needs .* too few documents to tell", stdout)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
@@ -34,13 +35,26 @@ def test_figures_are_those_of_evaluate(rondeau, run, longer_run):
     compared = json.loads(rondeau("compare", run, longer_run, "--split", "test", "--json")[1])
     for path, entry in zip((run, longer_run), compared["runs"], strict=True):
         (wanted,) = json.loads(rondeau("evaluate", path, "--split", "test", "--json")[1])["splits"]
-        value, low, high = entry["bits_per_character"]
+        value, *interval = entry["bits_per_character"]
         assert value == pytest.approx(wanted["bits_per_character"])
-        assert low <= value <= high
+        assert interval == [None, None]
+    (difference,) = compared["differences"]
+    (longer, *_), (short, *_) = sorted(entry["bits_per_character"] for entry in compared["runs"])
+    assert difference["more_bits_per_character"][0] == pytest.approx(short - longer)
+    assert (difference["run"], difference["best"]) == ("run", "longer")
+    assert difference["within_noise"] is True
 
 
-def test_a_run_beside_itself_is_within_noise(rondeau, run):
-    assert "Within noise: run needs 0.000 bits" in rondeau("compare", run, run)[1]
+def test_intervals_stand_in_the_table_where_there_are_documents_enough(rondeau, tmp_path):
+    text = tmp_path / "many.txt"
+    text.write_text("\n\n".join(f"song {n}, of {n * n % 89}" for n in range(80)))
+    settings = ["--documents", "blank-line", "--steps", 4, "--threads", 1, "--quiet"]
+    for hidden in (8, 9):
+        rondeau("train", text, "--hidden", hidden, "--out", tmp_path / f"h{hidden}", *settings)
+    code, stdout, _ = rondeau("compare", tmp_path / "h8", tmp_path / "h9", "--split", "test")
+    assert code == 0
+    assert "bits/char on the test split; intervals are over 8 documents." in stdout
+    assert "95 % interval" in stdout.splitlines()[-1]
 
 
 def test_what_has_no_figure_is_named_with_the_reason(

@@ -129,7 +129,7 @@ def evaluate(
     targets = characters = utf8_bytes = unknown = 0
     bits = known_bits = leaked = 0.0
     frame = partial(document_targets, whole=whole)
-    for block in _blocks(documents):
+    for block in blocks(documents):
         if not targets:
             leaked = leak(model, [tokenizer.encode(d[:LONGEST]) for d in block[:PROBES]], frame)
         costs = document_bits(model, tokenizer, block, whole=whole)
@@ -156,7 +156,7 @@ def evaluate(
     )
 
 
-def _blocks(documents: Iterable[str]) -> Iterator[list[str]]:
+def blocks(documents: Iterable[str]) -> Iterator[list[str]]:
     """Documents by the million characters, so that memory doesn't grow with a split."""
     block: list[str] = []
     held = 0

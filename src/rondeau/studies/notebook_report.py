@@ -19,6 +19,7 @@ from rondeau.studies.notebook import (
     as_json,
     ngram_perplexities,
 )
+from rondeau.studies.pictures import COLOURS
 
 
 def grouped(reports: Sequence[Report]) -> dict[ExperimentName, list[Report]]:
@@ -138,18 +139,7 @@ def picture(reports: Sequence[Report]) -> bytes:
 
     figure = Figure(figsize=(9, 5.5), dpi=120, layout="constrained")
     axes = figure.subplots()
-    # Okabe and Ito's palette, which colour-blind readers can tell apart.
-    colours = [
-        "#0072B2",
-        "#56B4E9",
-        "#D55E00",
-        "#E69F00",
-        "#009E73",
-        "#CC79A7",
-        "#000000",
-        "#999999",
-    ]
-    for (name, group), colour in zip(grouped(reports).items(), colours, strict=False):
+    for (name, group), colour in zip(grouped(reports).items(), COLOURS, strict=False):
         curve = group[-1].curve
         style = "--" if EXPERIMENTS[name].scratch else "-"
         axes.plot(
