@@ -95,7 +95,7 @@ def test_a_low_training_perplexity_is_no_fault_where_held_out_text_is_predicted_
 
 def test_a_split_that_xz_finds_in_the_training_text_is_told():
     assert said(2.88, xz=1.2)[1:] == [
-        "xz, a compressor, needs only 1.20 bits a character on the validation split: long passages "
+        "A compressor (xz) needs only 1.20 bits a character on the validation split: long passages "
         "repeat the training text, or one another, word for word."
     ]
     assert len(said(5.0, xz=4.0)) == 1

@@ -45,7 +45,7 @@ def verdict(
     cost = compressor.bits_per_character
     if cost < min(model.bits_per_character, ngram.bits_per_character) - NOISE:
         sentences.append(
-            f"xz, a compressor, needs only {cost:.2f} bits a character on {_named(split)}: "
+            f"A compressor (xz) needs only {cost:.2f} bits a character on {_named(split)}: "
             "long passages repeat the training text, or one another, word for word."
         )
     return sentences

@@ -21,8 +21,8 @@ GAPS = 500
 
 def sample_documents(
     documents: Documents, *, pieces: bool, most: int = SAMPLED_CHARACTERS
-) -> tuple[list[str], bool]:
-    """The first `most` characters, and whether that is all of the documents, uncut.
+) -> list[str]:
+    """The first `most` characters of documents.
 
     pieces: cut long texts into pieces of 1,000 characters, since one text is read step by step.
     """
@@ -31,16 +31,14 @@ def sample_documents(
         places = [(d, at) for d, n in enumerate(documents.lengths) for at in range(0, n, PIECE)]
         # Evenly spaced, so that they stand for the whole text.
         places = places[:: max(1, -(-total // most))]
-        return [documents.excerpt(d, at, at + PIECE) for d, at in places], False
-    if total <= most:
-        return list(documents), True
+        return [documents.excerpt(d, at, at + PIECE) for d, at in places]
     chosen, left = [], most
     for document, length in enumerate(documents.lengths):
         chosen.append(documents.excerpt(document, 0, left))
         left -= length
         if left <= 0:
             break
-    return chosen, False
+    return chosen
 
 
 def look(
@@ -50,6 +48,6 @@ def look(
     if model.config.objective == "cloze":
         restored = evaluate_cloze(model, tokenizer, documents, split="validation", gaps=GAPS)
         return restored.nats, restored.gaps, "pseudo-perplexity"
-    chosen, _ = sample_documents(documents, pieces=not whole)
+    chosen = sample_documents(documents, pieces=not whole)
     cost = evaluate(model, tokenizer, chosen, split="validation", whole=whole)
     return cost.nats, cost.targets, "leaked loss" if cost.leaks else "perplexity"

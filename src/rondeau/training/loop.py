@@ -362,10 +362,13 @@ class Training:
             return [model.evaluate_cloze_on(corpus.parts[s], split=s) for s in splits]
         numbers: list[Numbers] = []
         if corpus.train:
-            pieces = not corpus.whole_documents
-            documents, whole = sample_documents(corpus.train, pieces=pieces, most=REPORTED_TRAIN)
+            documents: Sequence[str] = corpus.train
+            sample = corpus.train.characters > REPORTED_TRAIN
+            if sample:
+                pieces = not corpus.whole_documents
+                documents = sample_documents(corpus.train, pieces=pieces, most=REPORTED_TRAIN)
             trained = model.evaluate_documents(documents, split="train")
-            numbers.append(replace(trained, sample=not whole))
+            numbers.append(replace(trained, sample=sample))
         for split in ("validation", "test"):
             held_out = corpus.validation if split == "validation" else corpus.test
             if held_out:
