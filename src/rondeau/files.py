@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from rondeau.errors import OptionError
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -29,6 +33,38 @@ def write_atomic(path: Path, data: bytes) -> None:
             temporary.unlink()
         raise
     sync_folder(path.parent)
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Write what a user wants in a file of their own, all or nothing; a pipe or device stays one.
+
+    Raises OptionError where it can't be written.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+        else:
+            write_atomic(path.resolve(), data)
+    except OSError as error:
+        reason = f"cannot be written: {error.strerror}"
+        raise OptionError(f"--out {path}: {reason}; name another file") from None
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time change a folder, where the system can."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -301,7 +301,9 @@ def test_the_report_lies_in_the_run_and_leaves_it_whole(own_run):
 
 
 def test_a_folder_cannot_be_the_report(own_run, tmp_path):
-    with pytest.raises(OptionError, match=r"--out .*: is a folder; name a file in it"):
+    with pytest.raises(
+        OptionError, match=r"--out .*: cannot be written: Is a directory; name another file"
+    ):
         write_report(rondeau.load(own_run), out=tmp_path)
 
 

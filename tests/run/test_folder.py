@@ -1,13 +1,15 @@
 """The run folder: all or nothing, checked on every read."""
 
 import json
+import os
+import threading
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rondeau.errors import RunError
-from rondeau.files import write_atomic
+from rondeau.errors import OptionError, RunError
+from rondeau.files import write_atomic, write_output
 from rondeau.run.folder import RunFolder
 
 bytes_by_name = st.dictionaries(
@@ -53,6 +55,70 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch)
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_pipe_is_written_into_and_stays_a_pipe(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    write_output(path, b"page")
+    assert os.read(reader, 10) == b"page"
+    assert path.is_fifo()
+    os.close(reader)
+
+
+def test_a_link_leads_to_what_is_written(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    write_output(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("name", ["text/page.html", "x" * 300, "."])
+def test_what_cannot_be_written_is_the_users_to_mend(tmp_path, name):
+    (tmp_path / "text").write_text("a file")
+    with pytest.raises(OptionError, match=r"--out .*: cannot be written: .*; name another file"):
+        write_output(tmp_path / name, b"page")
+
+
+def test_two_who_change_a_run_at_once_lose_nothing(tmp_path, monkeypatch):
+    folder = RunFolder.create(tmp_path)
+    folder.change({"a": b"a"})
+    other = threading.Thread(target=folder.change, args=({"c": b"c"},))
+
+    def write_and_start(path, data):
+        write_atomic(path, data)
+        if path.name == "b":
+            other.start()
+
+    monkeypatch.setattr("rondeau.run.folder.write_atomic", write_and_start)
+    folder.change({"b": b"b"})
+    other.join()
+    assert [folder.read(name) for name in "abc"] == [b"a", b"b", b"c"]
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_not_called_damaged(tmp_path, monkeypatch):
+    folder = RunFolder.create(tmp_path)
+    folder.change({"a": b"old"})
+    manifest, left = RunFolder._manifest, [True]
+
+    def replace_once(self):
+        if left and left.pop():
+            self.change({"a": b"new"})
+        return manifest(self)
+
+    monkeypatch.setattr(RunFolder, "_manifest", replace_once)
+    assert folder.read("a") == b"new"
+
+
+def test_what_is_no_json_is_told_by_its_name(tmp_path):
+    folder = RunFolder.create(tmp_path)
+    folder.change({"results.json": b"{", "more.json": b"[]"})
+    for name in ("results.json", "more.json"):
+        with pytest.raises(RunError, match=f"{name}: is not a JSON object"):
+            folder.read_json(name)
 
 
 def test_a_flipped_byte_is_found(tmp_path):

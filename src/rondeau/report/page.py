@@ -18,10 +18,9 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from rondeau.config import DecodingConfig
-from rondeau.errors import OptionError
 from rondeau.evaluation.copies import Novelty, Span
 from rondeau.evaluation.scoring import ScoredCharacter
-from rondeau.files import write_atomic
+from rondeau.files import write_output
 from rondeau.language_model import LanguageModel
 from rondeau.report import words
 from rondeau.report.curves import Axes, Curve, Level, Point, chart
@@ -50,12 +49,10 @@ SPLIT = {
 def write_report(model: LanguageModel, *, out: Path | None = None) -> Path:
     """Write the report of a run into it, or to another file, and say where it is.
 
-    Raises RunError for a damaged run, OptionError for a folder as out.
+    Raises RunError for a damaged run, OptionError where it can't be written.
     """
     path = out or model.run.path / NAME
-    if path.is_dir():
-        raise OptionError(f"--out {path}: is a folder; name a file in it")
-    write_atomic(path, page(gather(model)).encode())
+    write_output(path, page(gather(model)).encode())
     return path
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rondeau.errors import RunError
-from rondeau.files import sha256, write_atomic
+from rondeau.files import locked, sha256, write_atomic
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -58,43 +58,57 @@ class RunFolder:
 
     def read(self, name: str) -> bytes:
         """A file's bytes; RunError if it is missing or isn't what was written."""
-        try:
-            data = (self.path / name).read_bytes()
-        except OSError as error:
-            raise RunError(f"{self.path / name}: cannot be read: {error.strerror}") from None
-        accepted = self._manifest()["files"].get(name)
-        if accepted is None:
-            raise RunError(f"{self.path / name}: is not in the run's {MANIFEST}; not read")
-        if sha256(data) not in accepted:
-            raise RunError(
-                f"{self.path / name}: is damaged (its SHA-256 is not the manifest's); "
-                "restore it from a copy, or continue from a checkpoint with --resume"
-            )
-        return data
+        seen = ""
+        while True:
+            try:
+                data = (self.path / name).read_bytes()
+            except OSError as error:
+                raise RunError(f"{self.path / name}: cannot be read: {error.strerror}") from None
+            accepted = self._manifest()["files"].get(name)
+            if accepted is None:
+                raise RunError(f"{self.path / name}: is not in the run's {MANIFEST}; not read")
+            found = sha256(data)
+            if found in accepted:
+                return data
+            if found == seen:
+                raise RunError(
+                    f"{self.path / name}: is damaged (its SHA-256 is not the manifest's); "
+                    "restore it from a copy, or continue from a checkpoint with --resume"
+                )
+            seen = found  # it may have been replaced before the manifest was read
 
     def read_json(self, name: str) -> dict[str, Any]:
         """A JSON object from a file; RunError as for `read`."""
-        value = json.loads(self.read(name))
+        try:
+            value = json.loads(self.read(name))
+        except ValueError:
+            value = None
         if not isinstance(value, dict):
             raise RunError(f"{self.path / name}: is not a JSON object")
         return value
 
     def change(self, files: Mapping[str, bytes], *, remove: Sequence[str] = ()) -> None:
-        """Replace or add files, then drop folders and files: readable at every instant."""
+        """Replace or add files, then drop folders and files: readable at every instant.
+
+        Other processes that change the same run wait.
+        """
+        with locked(self.path):
+            self._change(files, remove)
+
+    def _change(self, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
         before = self._manifest()["files"] if (self.path / MANIFEST).exists() else {}
         hashes = {name: [sha256(data)] for name, data in files.items()}
         during = before | {name: before.get(name, []) + new for name, new in hashes.items()}
         self._write_manifest(during)
         for name, data in files.items():
             write_atomic(self.path / name, data)
-        gone = tuple(remove)
         after = {
             name: accepted
             for name, accepted in (before | hashes).items()
-            if not any(name == g or name.startswith(g + "/") for g in gone)
+            if not any(name == g or name.startswith(g + "/") for g in remove)
         }
         self._write_manifest(after)
-        for name in gone:
+        for name in remove:
             target = self.path / name
             if target.is_dir():
                 shutil.rmtree(target, ignore_errors=True)

@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from rondeau.files import write_atomic
+from rondeau.files import write_output
 from rondeau.studies.compare import ELSEWHERE, ComparedRun
 from rondeau.studies.pictures import COLOURS, font_families
 
@@ -48,4 +48,4 @@ def draw_curves(runs: Sequence[ComparedRun], out: Path) -> None:
         if any(run.looks for run in runs):
             panels[-1].legend(frameon=False)
         figure.savefig(buffer, format=out.suffix[1:])
-    write_atomic(out, buffer.getvalue())
+    write_output(out, buffer.getvalue())
