@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from conftest import RHYMES
+
 CLOZE = "猫白大＿了\n大白猫走了"
 
 
@@ -50,6 +52,23 @@ def test_runs_on_other_texts_are_not_laid_side_by_side(rondeau, cloze_run, run, 
     assert code == 2
     assert "was trained on another text" in stderr
     assert rondeau("evaluate", cloze_run, other, "--beside", tmp_path / "run")[0] == 0
+
+
+def test_a_file_is_read_alike_by_runs_that_tell_documents_apart_otherwise(
+    rondeau, cloze_run, rhymes, tmp_path
+):
+    small = ["--steps", 2, "--hidden", 4, "--batch", 2, "--seq-len", 4, "--threads", 1]
+    lines = tmp_path / "lines"
+    assert rondeau("train", rhymes, "--documents", "line", *small, "--out", lines)[0] == 0
+    code, stdout, _ = rondeau("evaluate", cloze_run, rhymes, "--beside", lines, "--json")
+    (both,), (left,) = json.loads(stdout)["cloze"].values()
+    assert code == 0
+    assert both["gaps"] == left["gaps"] == sum(map(len, RHYMES))
+
+
+def test_a_run_does_not_stand_beside_itself(rondeau, cloze_run):
+    code, _, stderr = rondeau("evaluate", cloze_run, "--beside", cloze_run)
+    assert (code, "is the same run" in stderr) == (2, True)
 
 
 def test_what_a_cloze_cannot_do_is_told_with_what_can(rondeau, cloze_run):

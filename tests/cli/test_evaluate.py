@@ -16,7 +16,8 @@ def test_each_split_is_followed_by_its_baselines_and_a_verdict(rondeau, run):
     code, stdout, stderr = rondeau("evaluate", run)
     names = [line.split()[0] for line in stdout.splitlines()]
     grams = [f"{n}-gram" for n in range(1, 7)]
-    assert (code, stderr) == (0, "")
+    assert code == 0
+    assert "no baselines" not in stderr
     assert names[1:11] == ["train", "uniform", *grams, "xz", "validation"]
     assert "-gram" in stdout.splitlines()[-1] or "xz" in stdout.splitlines()[-1]
 
@@ -50,3 +51,29 @@ def test_without_the_training_text_there_is_the_model_alone_and_a_note(rondeau, 
     assert code == 0
     assert "-gram" not in stdout
     assert stderr.startswith("note: no baselines, which are learned from the training text")
+
+
+def test_a_file_has_no_splits(rondeau, run, rhymes):
+    code, _, stderr = rondeau("evaluate", run, rhymes, "--split", "test")
+    assert (code, "--split test: a FILE has no splits" in stderr) == (2, True)
+
+
+def test_of_documents_too_short_for_an_overlap_nothing_is_said_of_it(rondeau, tmp_path):
+    text = tmp_path / "names.txt"
+    text.write_text("\n".join("abcdefghijklmnopqrstuvwxyz"))
+    small = ["--steps", 2, "--hidden", 4, "--batch", 2, "--seq-len", 4, "--threads", 1]
+    out = tmp_path / "run"
+    assert rondeau("train", text, "--documents", "line", *small, "--out", out, "--quiet")[0] == 0
+    code, stdout, _ = rondeau("evaluate", out)
+    assert code == 0
+    assert "" not in stdout.splitlines()
+
+
+def test_damaged_baselines_are_measured_again(rondeau, copied):
+    kept = copied / "baselines.json"
+    first = rondeau("evaluate", copied)
+    before = kept.read_bytes()
+    for damaged in (b"", b"[]", before[:-9]):
+        kept.write_bytes(damaged)
+        assert rondeau("evaluate", copied) == first
+        assert kept.read_bytes() == before

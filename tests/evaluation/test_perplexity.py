@@ -46,6 +46,15 @@ def test_a_text_without_ends_has_its_characters_as_targets_only():
     assert (result.targets, result.bits) == (3, pytest.approx(3))
 
 
+def test_a_text_of_unknown_characters_only_has_no_perplexity_of_known_ones():
+    tokenizer = CharTokenizer("ab")
+    model = constant_model(tokenizer, [1 / 8, 1 / 8, 1 / 16, 1 / 2, 3 / 16])
+    result = evaluate(model, tokenizer, ["龙"], split="tail", whole=False)
+    assert math.isnan(result.known_perplexity)
+    assert "known_perplexity" not in result.as_dict()
+    assert result.perplexity == pytest.approx(8 * (ASSIGNED_CODE_POINTS - 2))
+
+
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_batched_surprisals_equal_a_loop_over_single_steps(cell):
     torch.manual_seed(0)

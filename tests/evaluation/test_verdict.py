@@ -101,6 +101,12 @@ def test_a_split_that_xz_finds_in_the_training_text_is_told():
     assert len(said(5.0, xz=4.0)) == 1
 
 
+def test_a_compressor_that_is_cheaper_by_unknown_characters_alone_is_not_told():
+    dear = dataclasses.replace(costs("test", 25.0), unknown=500, known_bits=3000.0)
+    ngrams = [dataclasses.replace(e, known_bits=3000.0) for e in others("test", xz=3.5)[:-1]]
+    assert len(verdict({"test": dear}, {"test": [*ngrams, costs("test", 3.5, "xz")]})) == 1
+
+
 def test_the_test_split_judges_where_there_is_one():
     splits = ("train", "validation", "test")
     evaluations = {split: costs(split, 2.0 + i) for i, split in enumerate(splits)}
@@ -110,7 +116,7 @@ def test_the_test_split_judges_where_there_is_one():
 
 def test_without_held_out_text_nothing_is_claimed():
     (sentence,) = verdict({"train": costs("train", 0.1)}, {"train": others("train")})
-    assert sentence.startswith("Nothing was held out")
+    assert sentence.startswith("These are figures on the training text")
 
 
 def test_a_leaking_model_is_not_compared():

@@ -82,6 +82,16 @@ def test_draws_repeat_with_their_seed_and_differ_with_another(config):
 
 
 @pytest.mark.parametrize("config", [CLOZE, ModelConfig(hidden=12)])
+def test_extreme_temperatures_and_seeds_draw_the_best_or_any(config):
+    model = sharp(config)
+    (best,) = fill(model, "a_b")
+    cold = fill(model, "a_b", temperature=1e-300, num_samples=3, seed=10**30)
+    hot = fill(model, "a_b", temperature=1e300, num_samples=40)
+    assert {found.text for found in cold} == {best.text}
+    assert {found.filled for found in hot} == {("a",), ("b",), ("c",), ("d",)}
+
+
+@pytest.mark.parametrize("config", [CLOZE, ModelConfig(hidden=12)])
 def test_everything_but_the_gaps_stays_and_no_special_token_fills_one(config):
     model = sharp(config)
     with torch.no_grad():
@@ -99,6 +109,8 @@ def test_everything_but_the_gaps_stays_and_no_special_token_fills_one(config):
         ("a_", {"beam": 0}, "--beam 0"),
         ("a_", {"num_samples": 0}, "--num-samples 0"),
         ("a_", {"temperature": 0.0}, "--temperature"),
+        ("a_", {"temperature": float("inf")}, "--temperature inf"),
+        ("a_", {"seed": -1}, "--seed -1"),
         ("a_", {"gap": "__"}, "--gap"),
     ],
 )

@@ -75,7 +75,8 @@ def test_a_whole_document_alone_is_cut_too_and_its_end_is_no_character(folder):
     path.write_text("\n\n".join(f"{n} of three, " * 150 for n in ("one", "two", "all")))
     config = rondeau.TrainConfig(**SMALL, steps=2, documents="blank-line")
     model = rondeau.train(path, config, out=folder / "three").finish()
-    found = compare([model, model])
+    shutil.copytree(model.run.path, folder / "three again")
+    found = compare([model, rondeau.load(folder / "three again")])
     (evaluation,) = model.evaluate(splits=["validation"])
     assert found.drawn.startswith("3 pieces")
     assert found.runs[0].bits.value == pytest.approx(evaluation.bits_per_character)
@@ -106,8 +107,9 @@ def test_without_the_text_or_the_split_sizes_are_left_and_the_reason(tails, run,
     config = rondeau.TrainConfig(**SMALL, steps=2)
     rondeau.train(text, config, out=folder / "gone").finish()
     text.unlink()
+    shutil.copytree(folder / "gone", folder / "gone too")
     model = rondeau.load(folder / "gone")
-    found = compare([model, model])
+    found = compare([model, rondeau.load(folder / "gone too")])
     assert [compared.bits for compared in found.runs] == [None, None]
     assert found.runs[0].parameters == model.model.parameter_count
     assert "gone.txt: no such file" in found.sentences[0]
@@ -125,6 +127,8 @@ def test_a_torn_line_of_the_metrics_costs_no_curve(larger, folder):
 def test_one_run_is_nothing_to_compare(run):
     with pytest.raises(OptionError, match="at least two"):
         compare([rondeau.load(run)])
+    with pytest.raises(OptionError, match="names a run twice"):
+        compare([rondeau.load(run), rondeau.load(run)])
 
 
 @pytest.mark.parametrize("fonts", [[], None], ids=["without", "with what is there"])

@@ -40,10 +40,15 @@ def evaluate(
     split
         Only this split: train, validation or test.
     beside
-        Another run on the same text: how many of the same hidden characters each of them restores.
+        Another run on the same text, or with a FILE any other, which both then read as RUN does:
+        how many of the same hidden characters each of them restores.
     json
         Print one JSON document.
     """
+    if file is not None and split is not None:
+        raise OptionError(f"--split {split}: a FILE has no splits; give one of them")
+    if beside is not None and beside.resolve() == run.resolve():
+        raise OptionError(f"--beside {beside}: is the same run; name another")
     splits = [split] if split else None
     models = [load(path, compute) for path in (run, beside) if path is not None]
     if file is None and len({model.fingerprint for model in models}) > 1:
@@ -51,7 +56,11 @@ def evaluate(
     if beside is None and models[0].model.config.objective == "next":
         evaluate_beside_baselines(models[0], file, splits, json=json)
         return
-    restored = {str(model.run.path): model.evaluate_cloze(file, splits=splits) for model in models}
+    texts = models[0].texts(file, splits=splits)
+    restored = {
+        str(model.run.path): [model.evaluate_cloze_on(text, split=name) for name, text in texts]
+        for model in models
+    }
     note_compilation(False)
     if json:
         print_json({"cloze": {name: [e.as_dict() for e in es] for name, es in restored.items()}})
@@ -77,7 +86,7 @@ def evaluate_beside_baselines(
         note(f"no baselines, which are learned from the training text: {error}")
     note_compilation(False)
     left = model.overlap() if file is None and baselines.splits else {}
-    overlaps = [overlap_sentence(e.split, left[e.split]) for e in evaluations if e.split in left]
+    found = [overlap_sentence(e.split, left[e.split]) for e in evaluations if e.split in left]
     shown = {e.split: baselines.splits.get(e.split, ()) for e in evaluations}
     said = verdict({e.split: e for e in evaluations}, shown) if any(shown.values()) else []
     if json:
@@ -87,7 +96,7 @@ def evaluate_beside_baselines(
         print_json({"splits": listed, "baselines": beside, "overlap": overlapping, "verdict": said})
         return
     print_numbers([row for e in evaluations for row in (e, *shown[e.split])])
-    for sentence in (*overlaps, *baselines.notes, *said):
+    for sentence in (*filter(None, found), *baselines.notes, *said):
         print(sentence)
 
 

@@ -98,7 +98,8 @@ def print_costs(evaluations: Sequence[Evaluation]) -> None:
             numbers = [f"leaked loss {e.nats:.4f} nats", "", "", ""]
         else:
             bits = [f"{e.bits_per_character:.4f}", f"{e.bits_per_byte:.4f}"]
-            perplexities = [f"{e.perplexity:,.3f}", f"{e.known_perplexity:,.3f}"]
+            known = f"{e.known_perplexity:,.3f}" if e.targets > e.unknown else ""
+            perplexities = [f"{e.perplexity:,.3f}", known]
             numbers = ["", "", *bits] if e.model == COMPRESSOR else [*perplexities, *bits]
         name = f"{e.split}{' (a sample)' * e.sample}" if e.model == MODEL else f"  {e.model}"
         rows.append([name, f"{e.targets:,}", *numbers, f"{e.unknown_share:.2%}"])

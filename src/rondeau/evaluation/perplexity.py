@@ -61,8 +61,9 @@ class Evaluation:
 
     @property
     def known_perplexity(self) -> float:
-        """The same over the targets that are in the vocabulary."""
-        return exp2(self.known_bits / max(1, self.targets - self.unknown))
+        """The same over the targets that are in the vocabulary; NaN where there are none."""
+        known = self.targets - self.unknown
+        return exp2(self.known_bits / known) if known else math.nan
 
     @property
     def nats(self) -> float:
@@ -98,7 +99,7 @@ class Evaluation:
         }
         if self.model == COMPRESSOR:
             return head | bits | tail
-        known = {"known_perplexity": self.known_perplexity}
+        known = {"known_perplexity": self.known_perplexity} if self.targets > self.unknown else {}
         return head | {"perplexity": self.perplexity} | bits | tail | known
 
 

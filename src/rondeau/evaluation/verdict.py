@@ -34,8 +34,8 @@ def verdict(
     held_out = [name for name in evaluations if name in baselines and name != "train"]
     if not held_out:
         return [
-            "Nothing was held out: figures on the training text say how well that text is known, "
-            "not the language."
+            "These are figures on the training text: they say how well that text is known, not the "
+            "language."
         ]
     split = held_out[-1]
     model, others = evaluations[split], {e.model: e for e in baselines[split]}
@@ -43,7 +43,9 @@ def verdict(
     uniform = others["uniform"]
     sentences = [_against(model, ngram, uniform, evaluations.get("train"))]
     cost = compressor.bits_per_character
-    if cost < min(model.bits_per_character, ngram.bits_per_character) - NOISE:
+    # Where only unknown characters are dear, a compressor wins without any repetition.
+    known = min(model.known_bits, ngram.known_bits) / model.characters
+    if cost < known - NOISE:
         sentences.append(
             f"A compressor (xz) needs only {cost:.2f} bits a character on {_named(split)}: "
             "long passages repeat the training text, or one another, word for word."

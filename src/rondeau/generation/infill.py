@@ -64,7 +64,9 @@ def infill(
         )
     require(num_samples >= 1, "num_samples", num_samples, "must be at least 1")
     require(beam >= 1, "beam", beam, "must be at least 1")
-    require(temperature is None or temperature > 0, "temperature", temperature, "must be above 0")
+    warm = temperature is None or 0 < temperature < math.inf
+    require(warm, "temperature", temperature, "must be a finite number above 0")
+    require(seed >= 0, "seed", seed, "must not be negative")
     require(len(gap) == 1, "gap", repr(gap), "must be one character")
     characters = list(text)
     places = [place for place, character in enumerate(characters) if character == gap]
@@ -73,13 +75,13 @@ def infill(
     ids = tokenizer.encode(text)
     ids[places] = MASK
     document = torch.from_numpy(ids).to(model.output.weight.device)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed % 2**63)
     model.eval()
     if model.config.objective == "next":
         found = _from_the_left(model, document, max(beam, num_samples), whole_documents)
         if temperature is not None:
-            weights = torch.tensor([score for _, score in found]).div(temperature).softmax(-1)
-            drawn = torch.multinomial(weights, num_samples, replacement=True, generator=generator)
+            scores = torch.tensor([score for _, score in found])
+            drawn = _draw(scores, num_samples, temperature, generator)
             found = [found[i] for i in drawn.tolist()]
     elif temperature is None:
         found = _from_both_sides(model, document, max(beam, num_samples))
@@ -125,12 +127,20 @@ def _drawn_from_both_sides(
     scores = torch.zeros(count, device=document.device)
     while len(gaps):
         found, surest = _surest(model, texts, gaps)
-        weights = (found / temperature).softmax(-1)
-        filled = torch.multinomial(weights.cpu(), 1, generator=generator).to(document.device)
+        filled = _draw(found, 1, temperature, generator)
         scores = scores + found.gather(1, filled)[:, 0]
         texts[gaps[surest]] = filled[:, 0]
         gaps = gaps[torch.arange(len(gaps)) != surest]
     return _fillings(texts[places], scores)
+
+
+def _draw(scores: Tensor, count: int, temperature: float, generator: torch.Generator) -> Tensor:
+    """So many places in each row of ln P, (…, V) -> (…, count), drawn at a temperature."""
+    # Beside the greatest, and in double precision, any temperature leaves something to draw.
+    below = scores.double() - scores.double().amax(-1, keepdim=True)
+    weights = (below / temperature).softmax(-1).cpu()
+    drawn = torch.multinomial(weights, count, replacement=True, generator=generator)
+    return drawn.to(scores.device)
 
 
 def _framed(document: Tensor) -> Tensor:

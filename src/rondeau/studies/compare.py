@@ -111,10 +111,12 @@ def compare(models: Sequence[LanguageModel], split: SplitName = "validation") ->
     """Lay runs side by side; held-out numbers for those on the same text as the first.
 
     Where that text can't be read any more, or has no such split, there are none, and that is said.
-    Raises OptionError for fewer than two runs.
+    Raises OptionError for fewer than two runs, or one twice.
     """
     if len(models) < 2:
         raise OptionError("compare: name at least two runs")
+    if len({model.run.path.resolve() for model in models}) < len(models):
+        raise OptionError("compare: names a run twice; name each of them once")
     names = _names(models)
     documents, notes = _held_out(models[0], split)
     runs: list[ComparedRun] = []
@@ -126,12 +128,13 @@ def compare(models: Sequence[LanguageModel], split: SplitName = "validation") ->
             costs[name], characters = _costs(model, documents)
             bits = bits_per_character(costs[name], characters)
         runs.append(_compared(name, model, bits, why))
-    unit = "documents" if len(documents) > 1 else f"pieces of {PIECE:,} characters"
+    count = len(characters)
+    unit, size = ("document", "") if len(documents) > 1 else ("piece", f" of {PIECE:,} characters")
     return Comparison(
         split=split,
         runs=tuple(runs),
         differences=_differences(costs, characters),
-        drawn=f"{len(characters):,} {unit}",
+        drawn=f"{count:,} {unit}{'s' * (count != 1)}{size}",
         notes=(*notes, *(f"{r.name}: no figure; it {r.why}." for r in runs if r.why)),
     )
 
