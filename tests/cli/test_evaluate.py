@@ -51,6 +51,10 @@ def test_without_the_training_text_there_is_the_model_alone_and_a_note(rondeau, 
     assert code == 0
     assert "-gram" not in stdout
     assert stderr.startswith("note: no baselines, which are learned from the training text")
+    code, stdout, stderr = rondeau("evaluate", tmp_path / "run")
+    assert (code, stdout, stderr.count("\n")) == (2, "", 1)
+    assert "text.txt: no such file" in stderr
+    assert "was trained on it: put it back" in stderr
 
 
 def test_a_file_has_no_splits(rondeau, run, rhymes):

@@ -142,3 +142,9 @@ def test_a_file_is_read_the_same_whatever_the_size_of_its_blocks(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encodings, "BLOCK", block)
         assert read_documents([path], config) == at_once
+
+
+def test_a_lone_surrogate_of_a_record_is_read_as_the_replacement_character(tmp_path):
+    path = tmp_path / "text.jsonl"
+    path.write_text('{"text": "a\\ud800b \\ud83d\\ude00"}')
+    assert read_documents([path], TextConfig()) == ["a\ufffdb \U0001f600"]

@@ -1,6 +1,6 @@
 """`metrics.jsonl`: the events of a training, a line each.
 
-It only grows, and its end may be torn.
+It only grows, its end may be torn, and no manifest vouches for it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,12 @@ def read_events(folder: RunFolder) -> list[dict[str, Any]]:
             event = json.loads(line)
         except ValueError:
             continue
-        if isinstance(event, dict) and {"step", "loss", "seconds"} <= event.keys():
-            events.append(event)
+        if isinstance(event, dict) and _are_numbers(event, "step", "tokens", "loss", "seconds"):
+            look = event.get("held_out")
+            if look is None or (isinstance(look, dict) and _are_numbers(look, "loss")):
+                events.append(event)
     return events
+
+
+def _are_numbers(values: dict[str, Any], *names: str) -> bool:
+    return all(isinstance(values.get(name), int | float) for name in names)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rondeau.config import TextConfig
-from rondeau.errors import RunError
+from rondeau.errors import CorpusError, RunError
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
 from rondeau.text.corpus import Corpus
 from rondeau.text.loading import load_corpus
@@ -41,19 +41,24 @@ def read_corpus(
 ) -> Corpus:
     """The corpus of a run, read again, from other sources if it has moved.
 
-    Raises RunError if it isn't the text and the splits that the run was trained on, saying whether
-    its vocabulary differs; CorpusError if it can't be read.
+    Raises RunError if it is gone, or isn't the text and the splits that the run was trained on any
+    more; CorpusError if the other sources can't be read.
     """
     origin = folder.read_json(ORIGIN)
     wanted = list(sources) or origin["sources"]
     if wanted == [KEPT]:
         folder.read(KEPT)
         wanted, config = [folder.path / KEPT], replace(config, encoding=None)
-    corpus = load_corpus(wanted, config)
+    try:
+        corpus = load_corpus(wanted, config)
+    except CorpusError as error:
+        if sources:
+            raise
+        raise RunError(f"{error}; {folder.path} was trained on it: put it back") from None
     if corpus.fingerprint != origin["fingerprint"]:
         name = ", ".join(map(str, wanted)) or "the embedded songs"
         raise RunError(
             f"{name}: no longer the text that {folder.path} was trained on, with the same splits; "
-            "restore it, or name where it is now"
+            "put that back, or to go on training name where it is now"
         )
     return corpus

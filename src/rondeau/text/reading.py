@@ -120,7 +120,7 @@ def split_documents(blocks: Iterator[str], documents: Documents) -> Batches:
 
 def repair(text: str) -> str:
     """Lone surrogates, which no file can hold, as U+FFFD."""
-    return text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text
+    return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def _is_blank(text: str) -> bool:
