@@ -228,7 +228,8 @@ class LanguageModel:
             documents = read_documents([source], reading)
             if not self.whole_documents:
                 documents = [one_text(documents, reading)]
-            return [(str(source), documents)]
+            name = "standard input" if str(Path(source)) == "-" else str(source)
+            return [(name, documents)]
         corpus = self.corpus()
         wanted = splits or [s for s in SPLIT_NAMES if corpus.parts[s]]
         for split in wanted:
@@ -259,22 +260,21 @@ class LanguageModel:
             self._corpus = read_corpus(self.run, self.text_config)
         return self._corpus
 
-    def baselines(self, source: str | Path | None = None) -> Baselines:
-        """What needs no training, on a file or on all of the run's splits: n-grams, a compressor.
+    def baselines(self, texts: Sequence[tuple[str, Sequence[str]]] | None = None) -> Baselines:
+        """What needs no training, on named texts or on all of the run's splits: n-grams, xz.
 
-        The splits' figures are kept in the run. Raises as `evaluate`, and RunError where the
-        training text isn't there.
+        The splits' figures are kept in the run. Raises RunError where the training text isn't
+        there, CorpusError for a text without characters.
         """
-        if source is None:
+        if texts is None:
             with contextlib.suppress(RunError, KeyError, TypeError):  # damaged: measured again
                 return Baselines.from_dict(self.run.read_json(BASELINES))
         corpus = self.corpus()
         splits: dict[str, Documents] = {name: d for name, d in corpus.parts.items() if d}
-        if source is not None:
-            ((name, texts),) = self.texts(source)
-            splits = {name: documents_of(texts, self.tokenizer)}
+        if texts is not None:
+            splits = {name: documents_of(text, self.tokenizer) for name, text in texts}
         found = baselines(corpus.train, splits, self.tokenizer, whole=self.whole_documents)
-        if source is None:
+        if texts is None:
             with contextlib.suppress(OSError):
                 self.run.change({BASELINES: to_json(found.as_dict())})
         return found

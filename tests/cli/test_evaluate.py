@@ -1,5 +1,6 @@
 """`evaluate`: a model beside what needs no training, on its splits and on files."""
 
+import io
 import json
 import shutil
 
@@ -81,3 +82,11 @@ def test_damaged_baselines_are_measured_again(rondeau, copied):
         kept.write_bytes(damaged)
         assert rondeau("evaluate", copied) == first
         assert kept.read_bytes() == before
+
+
+def test_standard_input_is_read_once_for_the_model_and_for_the_baselines(rondeau, run, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("猫白大来了".encode())))
+    code, stdout, stderr = rondeau("evaluate", run, "-")
+    assert code == 0
+    assert "no baselines" not in stderr
+    assert [line.split()[0] for line in stdout.splitlines()][1:3] == ["standard", "uniform"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,10 +54,11 @@ def evaluate(
     models = [load(path, compute) for path in (run, beside) if path is not None]
     if file is None and len({model.fingerprint for model in models}) > 1:
         raise OptionError(f"--beside {beside}: was trained on another text or split; name a FILE")
-    if beside is None and models[0].model.config.objective == "next":
-        evaluate_beside_baselines(models[0], file, splits, json=json)
-        return
+    # Read once: standard input can't be read again.
     texts = models[0].texts(file, splits=splits)
+    if beside is None and models[0].model.config.objective == "next":
+        evaluate_beside_baselines(models[0], texts, own=file is None, json=json)
+        return
     restored = {
         str(model.run.path): [model.evaluate_cloze_on(text, split=name) for name, text in texts]
         for model in models
@@ -72,20 +74,27 @@ def evaluate(
 
 
 def evaluate_beside_baselines(
-    model: LanguageModel, file: str | None, splits: list[SplitName] | None, *, json: bool
+    model: LanguageModel,
+    texts: Sequence[tuple[str, Sequence[str]]],
+    *,
+    own: bool,
+    json: bool,
 ) -> None:
-    """The cost of texts, beside what needs no training, and what that says about the model."""
+    """The cost of texts, beside what needs no training, and what that says about the model.
+
+    own: they are splits of the run's.
+    """
     from rondeau.evaluation.baselines import Baselines
     from rondeau.evaluation.verdict import verdict
 
-    evaluations = model.evaluate(file, splits=splits)
+    evaluations = [model.evaluate_documents(text, split=name) for name, text in texts]
     baselines = Baselines({})
     try:
-        baselines = model.baselines(file)
+        baselines = model.baselines(None if own else texts)
     except UserError as error:
         note(f"no baselines, which are learned from the training text: {error}")
     note_compilation(False)
-    left = model.overlap() if file is None and baselines.splits else {}
+    left = model.overlap() if own and baselines.splits else {}
     found = [overlap_sentence(e.split, left[e.split]) for e in evaluations if e.split in left]
     shown = {e.split: baselines.splits.get(e.split, ()) for e in evaluations}
     said = verdict({e.split: e for e in evaluations}, shown) if any(shown.values()) else []

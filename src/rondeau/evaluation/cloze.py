@@ -19,7 +19,7 @@ from torch import Tensor
 from rondeau.errors import CorpusError
 from rondeau.network.cells import map_carry
 from rondeau.network.model import Model
-from rondeau.text.documents import Documents, Ring
+from rondeau.text.documents import Documents, Ring, documents_of
 from rondeau.text.tokenizer import BOS, MASK, UNK, CharTokenizer, Ids
 
 GAPS = 1_000
@@ -93,10 +93,11 @@ def evaluate_cloze(
 
     Two models are so asked for the same ones. Raises CorpusError without any text.
     """
-    ring = documents.ring if isinstance(documents, Documents) else _ring(tokenizer, documents)
-    if len(ring) <= len(documents):
+    if not isinstance(documents, Documents):
+        documents = documents_of(documents, tokenizer)
+    if not documents.characters:
         raise CorpusError(f"{split}: has no text to evaluate")
-    windows = _windows(ring, len(tokenizer), gaps)
+    windows = _windows(documents.ring, len(tokenizer), gaps)
     device = model.output.weight.device
     was_training = model.training
     model.eval()
@@ -129,13 +130,6 @@ def _windows(ring: Ring, vocabulary: int, gaps: int) -> Ids:
     ids = np.where(ids < vocabulary, ids, UNK)
     kept = np.flatnonzero(ids[steps // 2] != BOS)
     return ids[:, generator.permutation(kept)[:gaps]]
-
-
-def _ring(tokenizer: CharTokenizer, documents: Sequence[str]) -> Ids:
-    """Documents as one ring of ids."""
-    return np.concatenate([[BOS], *([*tokenizer.encode(d), BOS] for d in documents)])[:-1].astype(
-        np.int64
-    )
 
 
 def _likely(logits: Tensor) -> Tensor:

@@ -170,7 +170,8 @@ def documents_of(texts: Sequence[str], tokenizer: CharTokenizer) -> Documents:
         tokenizer, np.setdiff1d(np.flatnonzero(counts), tokenizer.codes[len(SPECIALS) :])
     )
     table = alphabet.table()
-    ring = [np.concatenate([[BOS], table[c]]) for c in codes]
-    starts = np.cumsum([0, *map(len, ring)])
+    parts = [np.concatenate([[BOS], table[c]]) for c in codes]
+    ring = np.concatenate([np.empty(0, dtype=np.int64), *parts])
+    starts = np.cumsum([0, *map(len, parts)])
     numbers = np.arange(len(texts))
-    return Documents(np.concatenate(ring), starts, numbers, alphabet.codes, utf8_bytes(counts))
+    return Documents(ring, starts, numbers, alphabet.codes, utf8_bytes(counts))

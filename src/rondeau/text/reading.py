@@ -84,7 +84,7 @@ def read_batches(sources: Sequence[str | Path], config: TextConfig) -> Batches:
             raise CorpusError(f"{first.name}: has no text in it; give a file with some")
         found = True
     if not found:
-        raise CorpusError("the corpus has no text in it; give a file with some")
+        raise CorpusError(f"{', '.join(map(str, sources))}: no text in it; give a file with some")
 
 
 def normalise(text: str, config: TextConfig, *, keep_lines: bool = False) -> str:

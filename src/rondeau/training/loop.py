@@ -357,20 +357,14 @@ class Training:
     def _final_numbers(self, model: LanguageModel) -> list[Numbers]:
         """Validation and test whole; the training split by a sample where it is large."""
         corpus = self.corpus
+        splits = [name for name in SPLIT_NAMES if corpus.parts[name]]
         if self.config.objective == "cloze":
-            splits = [name for name in SPLIT_NAMES if corpus.parts[name]]
             return [model.evaluate_cloze_on(corpus.parts[s], split=s) for s in splits]
-        numbers: list[Numbers] = []
-        if corpus.train:
-            documents: Sequence[str] = corpus.train
-            sample = corpus.train.characters > REPORTED_TRAIN
-            if sample:
-                pieces = not corpus.whole_documents
-                documents = sample_documents(corpus.train, pieces=pieces, most=REPORTED_TRAIN)
-            trained = model.evaluate_documents(documents, split="train")
-            numbers.append(replace(trained, sample=sample))
-        for split in ("validation", "test"):
-            held_out = corpus.validation if split == "validation" else corpus.test
-            if held_out:
-                numbers.append(model.evaluate_documents(held_out, split=split))
-        return numbers
+        documents: Sequence[str] = corpus.train
+        sample = corpus.train.characters > REPORTED_TRAIN
+        if sample:
+            pieces = not corpus.whole_documents
+            documents = sample_documents(corpus.train, pieces=pieces, most=REPORTED_TRAIN)
+        trained = replace(model.evaluate_documents(documents, split="train"), sample=sample)
+        held_out = (name for name in splits if name != "train")
+        return [trained, *(model.evaluate_documents(corpus.parts[s], split=s) for s in held_out)]
