@@ -101,6 +101,10 @@ class RunFolder:
             else:
                 target.unlink(missing_ok=True)
 
+    def names(self) -> list[str]:
+        """The files that the manifest names."""
+        return list(self._manifest()["files"]) if (self.path / MANIFEST).exists() else []
+
     def has(self, name: str) -> bool:
         """Whether the manifest names a file."""
         return name in self._manifest()["files"]
