@@ -224,6 +224,14 @@ class TrainConfig(ComputeConfig, TextConfig, ModelConfig):
     """Stop after so many evaluations without improvement; 0 for never."""
     eval_every: int | None = None
     """Steps between evaluations on the validation split."""
+    checkpoint_every: int | None = None
+    """Steps between checkpoints, from which a training goes on (default: at each evaluation)."""
+    checkpoint_minutes: float = 5.0
+    """Most minutes between checkpoints."""
+    keep: int = 2
+    """How many of the latest checkpoints are kept, beside the best."""
+    detect_anomaly: bool = False
+    """Look for the first operation whose result isn't finite, and name it (slow)."""
 
     def check(self) -> None:
         """Raise OptionError for impossible values and for two budgets at once."""
@@ -231,7 +239,9 @@ class TrainConfig(ComputeConfig, TextConfig, ModelConfig):
             part.check(self)
         for name in ("batch", "seq_len"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
-        for name in ("epochs", "steps", "eval_every", "minutes", "lr"):
+        require(self.keep >= 1, "keep", self.keep, "must be at least 1")
+        numbers = ("epochs", "steps", "minutes", "lr", "eval_every", "checkpoint_every")
+        for name in (*numbers, "checkpoint_minutes"):
             value = getattr(self, name)
             require(value is None or value > 0, name, value, "must be above 0")
         for name in ("warmup", "weight_decay", "clip", "patience"):

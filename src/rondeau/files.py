@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,13 +51,8 @@ def write_output(path: Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time change a folder, where the system can."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait for all others that change a folder, where the system can."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):

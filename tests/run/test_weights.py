@@ -46,8 +46,9 @@ def test_only_the_latest_and_the_best_checkpoint_are_kept(tmp_path):
     folder = RunFolder.create(tmp_path)
     folder.change({"config.json": b"{}"})
     for step, best in ((10, 10), (20, 10), (30, 10), (40, 40)):
-        save_checkpoint(folder, Checkpoint(step, b"w", {"step": step}), best=best, others={})
-    assert latest_checkpoint(folder).state == {"step": 40}
+        checkpoint = Checkpoint(step, b"w", {"step": step})
+        save_checkpoint(folder, checkpoint, best=best, keep=1, others={})
+    assert latest_checkpoint(folder)[0].state == {"step": 40}
     kept = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert kept == ["index.json", "step-00000040"]
 

@@ -1,7 +1,9 @@
 """Training as a whole: it learns, repeats itself, resumes, stops, and keeps what it has."""
 
+import errno
 import json
 import math
+import os
 
 import pytest
 import torch
@@ -9,7 +11,10 @@ import torch
 import rondeau
 from conftest import RHYMES, SMALL
 from rondeau.errors import RunError, TrainingError
+from rondeau.run.checkpoints import saved_steps
+from rondeau.run.metrics import read_events
 from rondeau.training.loop import Training
+from rondeau.training.optimisation import learning_rate
 
 
 def config(**settings):
@@ -119,6 +124,141 @@ def test_a_loss_that_is_not_finite_stops_with_advice_and_the_checkpoint_stays(tm
     with pytest.raises(TrainingError, match=r"step 16: the loss is not finite.*try --lr.*check"):
         list(training)
     assert rondeau.load(tmp_path / "run").generate("猫", length=3)
+
+
+@pytest.mark.parametrize(("step", "back"), [(15, 10), (5, 0)])
+def test_after_the_first_trouble_it_goes_back_and_on_at_a_third_of_the_rate(
+    tmp_path, rhymes, step, back
+):
+    training = rondeau.train(rhymes, config(eval_every=10, keep=9), out=tmp_path / "run")
+    plain = training.model.loss
+    poison = [math.nan]
+
+    def poisoned(*arguments, **settings):
+        loss, carry = plain(*arguments, **settings)
+        return loss * (poison.pop() if poison and training.step == step else 1), carry
+
+    training.model.loss = poisoned
+    events = list(training)
+    (note,) = [event.note for event in events if event.note]
+    assert note == (
+        f"step {step + 1}: the loss is not finite; going on after step {back} at a third of the "
+        "learning rate"
+    )
+    rates = {event.step: event.learning_rate for event in events}
+    steady = rondeau.train(rhymes, config(eval_every=10), out=tmp_path / "steady")
+    for event in steady:
+        share = 1 / 3 if event.step > back else 1
+        assert rates[event.step] == pytest.approx(event.learning_rate * share)
+    assert [event["step"] for event in read_events(training.folder)] == [1, 10, 20, 30, 40]
+
+
+def test_a_training_that_went_back_resumes_at_its_lower_rate(tmp_path, rhymes):
+    training = rondeau.train(rhymes, config(eval_every=10), out=tmp_path / "run")
+    training.rate = 0.25
+    for event in training:
+        if event.step == 20:
+            training.interrupt()
+    (event, *_) = rondeau.resume(tmp_path / "run")
+    assert event.learning_rate == pytest.approx(
+        0.25 * learning_rate(event.step - 1, 40, training.config)
+    )
+
+
+def test_an_anomaly_is_named_by_its_operation(tmp_path, rhymes):
+    training = rondeau.train(rhymes, config(detect_anomaly=True), out=tmp_path / "run")
+    with torch.no_grad():
+        training.model.output.weight.fill_(3e38)
+    with pytest.raises(TrainingError, match=r"step 1: aten\.addmm.* first operation whose result"):
+        list(training)
+
+
+def test_a_sound_training_has_no_anomaly(tmp_path, rhymes):
+    settings = config(detect_anomaly=True, steps=5, layers=2, dropout=0.5)
+    assert list(rondeau.train(rhymes, settings, out=tmp_path / "run"))
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_a_checkpoint_between_two_events_changes_nothing(tmp_path, rhymes, cell):
+    settings = {"cell": cell, "dropout": 0.1, "eval_every": 20}
+    whole = rondeau.train(rhymes, config(**settings), out=tmp_path / "whole")
+    whole.finish()
+    cut = rondeau.train(rhymes, config(**settings, checkpoint_every=7), out=tmp_path / "cut")
+    for event in cut:
+        if event.step == 30:
+            break
+    resumed = rondeau.resume(tmp_path / "cut")
+    assert resumed.step == 28
+    resumed.finish()
+    first, second = (read_events(training.folder) for training in (whole, resumed))
+    timed = {"seconds", "tokens_per_second"}
+    assert [{k: v for k, v in e.items() if k not in timed} for e in first] == [
+        {k: v for k, v in e.items() if k not in timed} for e in second
+    ]
+    assert same(weights(rondeau.load(whole.folder.path)), weights(rondeau.load(tmp_path / "cut")))
+
+
+def test_the_newest_good_checkpoint_is_taken_and_damage_is_told(tmp_path, rhymes):
+    training = rondeau.train(rhymes, config(eval_every=10), out=tmp_path / "run")
+    for event in training:
+        if event.step == 30:
+            training.interrupt()
+    damaged = tmp_path / "run/checkpoints/step-00000030/training_state.pt"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    resumed = rondeau.resume(tmp_path / "run")
+    assert resumed.step == 20
+    assert any("passed over" in note and "step-00000030" in note for note in resumed.notes)
+
+
+def test_checkpoints_by_the_clock_are_written_too(tmp_path, rhymes):
+    settings = config(eval_every=40, checkpoint_minutes=1e-9, keep=50)
+    training = rondeau.train(rhymes, settings, out=tmp_path / "run")
+    list(training)
+    assert saved_steps(training.folder) == list(range(1, 41))
+
+
+def test_two_trainings_in_one_folder_are_one_too_many(tmp_path, rhymes):
+    training = rondeau.train(rhymes, config(eval_every=10), out=tmp_path / "run")
+    events = iter(training)
+    for _ in range(3):
+        next(events)
+    with pytest.raises(RunError, match=r"is being trained by process \d+"):
+        rondeau.resume(tmp_path / "run")
+    events.close()
+    assert rondeau.resume(tmp_path / "run").step == 20
+
+
+def test_a_training_that_was_cut_off_says_so_when_it_goes_on(tmp_path, rhymes):
+    training = rondeau.train(rhymes, config(eval_every=10), out=tmp_path / "run")
+    for event in training:
+        if event.step == 20:
+            break
+    (tmp_path / "run/private/lock").write_text('{"process": 1}')
+    resumed = rondeau.resume(tmp_path / "run")
+    assert any("was cut off; going on after step 20" in note for note in resumed.notes)
+    resumed.finish()
+    assert not (tmp_path / "run/private/lock").read_text()
+
+
+def test_a_full_disk_ends_in_one_sentence_and_the_last_good_state_stays(
+    tmp_path, rhymes, monkeypatch
+):
+    training = rondeau.train(rhymes, config(eval_every=10), out=tmp_path / "run")
+    plain = os.fsync
+
+    def full(descriptor):
+        if training.step >= 30:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        plain(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(
+        TrainingError, match=r"cannot be written after step 30: No space left.*room"
+    ):
+        list(training)
+    monkeypatch.undo()
+    assert not list((tmp_path / "run").rglob(".*"))
+    assert rondeau.resume(tmp_path / "run").step == 20
 
 
 def test_steps_fit_the_minutes_and_are_recorded(tmp_path, rhymes):

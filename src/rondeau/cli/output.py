@@ -147,6 +147,8 @@ class TrainingProgress:
         """Draw an event."""
         if self.quiet:
             return
+        if event.note:
+            note(event.note)
         figures = (
             f"loss {event.loss:.3f}  perplexity {math.exp(min(event.loss, 700)):.1f}  "
             f"{event.tokens_per_second:,.0f} tokens/s"

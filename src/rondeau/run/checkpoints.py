@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from rondeau.errors import RunError
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
 
 INDEX = "checkpoints/index.json"
+STATE = r"checkpoints/step-(\d{8,})/training_state\.pt"
 
 
 @dataclass(frozen=True)
@@ -29,25 +31,31 @@ def checkpoint_name(step: int) -> str:
 
 
 def save_checkpoint(
-    folder: RunFolder, checkpoint: Checkpoint, *, best: int | None, others: dict[str, bytes]
+    folder: RunFolder,
+    checkpoint: Checkpoint,
+    *,
+    best: int | None,
+    keep: int,
+    others: dict[str, bytes],
 ) -> None:
-    """Write the latest checkpoint, name it and the best, and drop those that are neither.
+    """Write the latest checkpoint, name it and the best, and drop all but `keep` and the best.
 
     `others` are files of the run that change with it.
     """
     buffer = io.BytesIO()
     torch.save(checkpoint.state, buffer)
     name = checkpoint_name(checkpoint.step)
-    kept = {name} | ({checkpoint_name(best)} if best is not None else set())
-    known = _index(folder).get("steps", []) if folder.has(INDEX) else []
+    # After a step back later ones are of another past.
+    known = [step for step in saved_steps(folder) if step < checkpoint.step]
+    steps = [*known, checkpoint.step]
+    kept = sorted({*steps[-keep:], *(step for step in steps if step == best)})
     index = {
         "format_version": FORMAT_VERSION,
         "latest": checkpoint.step,
         "best": best,
-        "steps": sorted(
-            step for step in {*known, checkpoint.step} if checkpoint_name(step) in kept
-        ),
+        "steps": kept,
     }
+    dropped = [step for step in saved_steps(folder) if step not in kept]
     folder.change(
         {
             f"{name}/model.safetensors": checkpoint.weights,
@@ -56,15 +64,34 @@ def save_checkpoint(
     )
     folder.change(
         others | {INDEX: to_json(index)},  # an index names a best whose weights are in place
-        remove=[checkpoint_name(step) for step in known if checkpoint_name(step) not in kept],
+        remove=[checkpoint_name(step) for step in dropped],
     )
 
 
-def latest_checkpoint(folder: RunFolder) -> Checkpoint:
-    """The checkpoint to go on from; RunError where the run has none or it is damaged."""
-    if not folder.has(INDEX):
+def latest_checkpoint(folder: RunFolder) -> tuple[Checkpoint, list[str]]:
+    """The newest good checkpoint, and why newer ones were passed over.
+
+    RunError where the run has none that is good.
+    """
+    steps = saved_steps(folder)
+    if not steps:
         raise RunError(f"--resume {folder.path}: has no checkpoint; start it again with --out")
-    step = _index(folder)["latest"]
+    damaged: list[str] = []
+    for step in reversed(steps):
+        try:
+            return _read(folder, step), damaged
+        except RunError as error:
+            damaged.append(str(error))
+    raise RunError(f"--resume {folder.path}: no checkpoint is good: {'; '.join(damaged)}")
+
+
+def saved_steps(folder: RunFolder) -> list[int]:
+    """The steps of all checkpoints that the run knows, in order."""
+    names = (re.fullmatch(STATE, name) for name in folder.names())
+    return sorted(int(name[1]) for name in names if name)
+
+
+def _read(folder: RunFolder, step: int) -> Checkpoint:
     name = checkpoint_name(step)
     data = folder.read(f"{name}/training_state.pt")
     try:
@@ -73,7 +100,3 @@ def latest_checkpoint(folder: RunFolder) -> Checkpoint:
         reason = str(error).splitlines()[0]
         raise RunError(f"{folder.path / name}/training_state.pt: unreadable: {reason}") from None
     return Checkpoint(step, folder.read(f"{name}/model.safetensors"), state)
-
-
-def _index(folder: RunFolder) -> dict[str, Any]:
-    return folder.read_json(INDEX)

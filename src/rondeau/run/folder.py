@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rondeau.errors import RunError
-from rondeau.files import locked, sha256, write_atomic
+from rondeau.files import one_at_a_time, sha256, write_atomic
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -92,7 +92,7 @@ class RunFolder:
 
         Other processes that change the same run wait.
         """
-        with locked(self.path):
+        with one_at_a_time(self.path):
             self._change(files, remove)
 
     def _change(self, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
@@ -114,6 +114,10 @@ class RunFolder:
                 shutil.rmtree(target, ignore_errors=True)
             else:
                 target.unlink(missing_ok=True)
+
+    def names(self) -> list[str]:
+        """The files that the manifest names."""
+        return list(self._manifest()["files"]) if (self.path / MANIFEST).exists() else []
 
     def has(self, name: str) -> bool:
         """Whether the manifest names a file."""

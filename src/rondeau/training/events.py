@@ -29,7 +29,8 @@ class Event:
     """Progress after `step` of `steps` steps.
 
     tokens: read so far; loss: mean in nats since the event before; gradient_norm: of the last step,
-    before clipping; tokens_per_second and seconds: of training alone, without looks.
+    before clipping; tokens_per_second and seconds: of training alone, without looks; note: a
+    sentence for the user on what has happened since the event before.
     """
 
     step: int
@@ -41,6 +42,7 @@ class Event:
     tokens_per_second: float
     seconds: float
     held_out: HeldOut | None = None
+    note: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The event as a line of metrics.jsonl holds it."""

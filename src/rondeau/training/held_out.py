@@ -1,19 +1,29 @@
-"""A quick look at the validation split while training: for choosing, not for reporting.
+"""The numbers of a training: looks at the validation split to choose by, final ones to report.
 
-A split of more than 20,000 characters is looked at in part, a long text in pieces of 1,000 that
-each start from a zero state. What is reported at the end is `evaluate` on the whole split.
+At a look a split of more than 20,000 characters is read in part, a long text in pieces of 1,000
+that each start from a zero state. What is reported at the end is `evaluate` on the whole split.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rondeau.config import DecodingConfig
 from rondeau.evaluation.cloze import evaluate_cloze
 from rondeau.evaluation.perplexity import evaluate
+from rondeau.generation.streams import generate_pieces
+from rondeau.language_model import LanguageModel
 from rondeau.network.model import Model
 from rondeau.text.documents import Documents
+from rondeau.text.splits import SPLIT_NAMES
 from rondeau.text.tokenizer import CharTokenizer
 from rondeau.training.events import Measure
+from rondeau.training.model_card import Numbers
 
-SAMPLED_CHARACTERS = 20_000
+SAMPLED_CHARACTERS, REPORTED_TRAIN = 20_000, 60_000
+"""Characters of the validation split at a look, and of the training split in the final numbers."""
+SAMPLE_LENGTH = 40
 PIECE = 1_000
 GAPS = 500
 """Hidden characters that a cloze model is asked for."""
@@ -51,3 +61,38 @@ def look(
     chosen = sample_documents(documents, pieces=not whole)
     cost = evaluate(model, tokenizer, chosen, split="validation", whole=whole)
     return cost.nats, cost.targets, "leaked loss" if cost.leaks else "perplexity"
+
+
+def sample_texts(
+    model: Model, tokenizer: CharTokenizer, *, seed: int, whole: bool
+) -> tuple[str, ...]:
+    """What the model writes at a look, the same seed each time; nothing if it can't write."""
+    if not model.causal:
+        return ()
+    pieces = generate_pieces(
+        model,
+        tokenizer,
+        "",
+        length=SAMPLE_LENGTH,
+        decoding=DecodingConfig(),
+        seed=seed,
+        whole_documents=whole,
+    )
+    return ("".join(piece.text for piece in pieces),)
+
+
+def final_numbers(model: LanguageModel) -> list[Numbers]:
+    """The best model on every split: whole, but for a large training text, of which a sample."""
+    corpus = model.corpus()
+    splits = [name for name in SPLIT_NAMES if corpus.parts[name]]
+    if model.model.config.objective == "cloze":
+        return [model.evaluate_cloze_on(corpus.parts[s], split=s) for s in splits]
+    numbers: list[Numbers] = []
+    for name in splits:
+        documents: Sequence[str] = corpus.parts[name]
+        sample = name == "train" and corpus.train.characters > REPORTED_TRAIN
+        if sample:
+            pieces = not corpus.whole_documents
+            documents = sample_documents(corpus.train, pieces=pieces, most=REPORTED_TRAIN)
+        numbers.append(replace(model.evaluate_documents(documents, split=name), sample=sample))
+    return numbers

@@ -6,6 +6,7 @@ is a function of the saved state and its number, so that a resumed training repe
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,6 @@ import torch
 from rondeau.config import ModelConfig, TextConfig, TrainConfig
 from rondeau.errors import OptionError, TrainingError
 from rondeau.evaluation.perplexity import Evaluation
-from rondeau.generation.streams import generate_pieces
 from rondeau.language_model import LanguageModel
 from rondeau.network.backends import library
 from rondeau.network.cells import carry_parts, detach, map_carry
@@ -26,29 +26,34 @@ from rondeau.network.device import pick_device, set_threads
 from rondeau.network.model import Model
 from rondeau.network.stack import StackCarry, make_cell
 from rondeau.report.page import write_report
-from rondeau.run.checkpoints import Checkpoint, latest_checkpoint, save_checkpoint
+from rondeau.run.checkpoints import (
+    Checkpoint,
+    latest_checkpoint,
+    save_checkpoint,
+    saved_steps,
+)
 from rondeau.run.folder import RunFolder, to_json
+from rondeau.run.lock import cut_off, locked
 from rondeau.run.origin import read_corpus
 from rondeau.run.weights import load_weights, weights_to_bytes
 from rondeau.text.batches import fit_windows
 from rondeau.text.corpus import Corpus
 from rondeau.text.loading import load_corpus
 from rondeau.text.masking import hide
-from rondeau.text.splits import SPLIT_NAMES
 from rondeau.training import records
+from rondeau.training.anomaly import anomalies_named
 from rondeau.training.budget import EVALUATIONS, fixed_steps, seconds_per_step, steps_in_time
 from rondeau.training.defaults import fill_defaults
 from rondeau.training.events import Event, HeldOut
-from rondeau.training.held_out import SAMPLED_CHARACTERS, look, sample_documents
+from rondeau.training.held_out import SAMPLED_CHARACTERS, final_numbers, look, sample_texts
 from rondeau.training.model_card import Numbers
 from rondeau.training.optimisation import clip_gradient, learning_rate, make_optimizer
 
 EVENT_STEPS = 10
 """Steps between events."""
 LONGEST_BETWEEN_LOOKS = 1000
-SAMPLE_LENGTH = 40
-REPORTED_TRAIN = 60_000
-"""Characters of the training split that the final numbers are taken on, if it has more."""
+SLOWER = 1 / 3
+"""Of the learning rate, after a step back."""
 
 
 def train(
@@ -81,12 +86,26 @@ def resume(run: str | Path, corpus: Sequence[str | Path] = ()) -> Training:
     Raises RunError if the run is damaged or the text isn't the one it was trained on.
     """
     folder = RunFolder.open(run)
-    config = records.read_train_config(folder)
-    checkpoint = latest_checkpoint(folder)
-    loaded = read_corpus(folder, TextConfig.of(config), sources=corpus)
-    training = Training(config, loaded, folder, device=pick_device(config.device), new=False)
-    training.restore(checkpoint)
+    was_cut_off = cut_off(folder)
+    with locked(folder):
+        config = records.read_train_config(folder)
+        checkpoint, damaged = latest_checkpoint(folder)
+        loaded = read_corpus(folder, TextConfig.of(config), sources=corpus)
+        training = Training(config, loaded, folder, device=pick_device(config.device), new=False)
+        training.restore(checkpoint)
+    said = [f"passed over: {reason}" for reason in damaged]
+    if was_cut_off:
+        said.append(f"this training was cut off; going on after step {checkpoint.step:,}")
+    training.notes = (*training.notes, *said)
     return training
+
+
+class _NonFiniteError(TrainingError):
+    """A loss or gradient that isn't finite; `what` says which."""
+
+    def __init__(self, what: str, message: str) -> None:
+        super().__init__(message)
+        self.what = what
 
 
 class Training:
@@ -118,33 +137,47 @@ class Training:
             random=config.sampling == "random",
         )
         self.notes = (*corpus.notes, *(said for said in (chosen, note) if said))
-        torch.manual_seed(config.seed)
+        self.config = config
         try:
-            self.model = Model(ModelConfig.of(config), len(self.tokenizer)).to(device)
+            self.model = self._new_model()
         except (RuntimeError, MemoryError) as error:
             raise OptionError(
                 f"--hidden {config.hidden}: no memory for such a model; make it smaller"
             ) from error
-        self.model.backend = config.backend
         self.generator = torch.Generator(device)
         self.carry: StackCarry = self.model.initial_carry(self.windows.batch)
         steps = fixed_steps(config, self.windows.steps_per_epoch)
         if steps is None:
             steps = self._measured_steps(config)
         every = config.eval_every or max(10, min(LONGEST_BETWEEN_LOOKS, -(-steps // EVALUATIONS)))
-        self.steps = steps
+        self.steps, self.looks = steps, every
         self.config = replace(config, steps=steps, epochs=None, minutes=None, eval_every=every)
-        self.optimizer = make_optimizer(self.model, self.config)
-        self.step = 0
-        self.best: float | None = None
-        self.best_step: int | None = None
-        self.looks_since_best = 0
-        self.seconds = 0.0
+        self._begin()
         self.interrupted = False
         self.numbers: list[Numbers] = []
         self.verdict: list[str] = []
         if new:
             records.write_start(self)
+
+    def _begin(self) -> None:
+        """The state before the first step."""
+        self.model.load_state_dict(self._new_model().state_dict())
+        self.optimizer = make_optimizer(self.model, self.config)
+        self.carry = self.model.initial_carry(self.windows.batch)
+        self.step = 0
+        self.rate = 1.0
+        self.losses: list[torch.Tensor] = []
+        self.best: float | None = None
+        self.best_step: int | None = None
+        self.looks_since_best = 0
+        self.seconds = 0.0
+
+    def _new_model(self) -> Model:
+        """The model as it is drawn by the seed."""
+        torch.manual_seed(self.config.seed)
+        model = Model(ModelConfig.of(self.config), len(self.tokenizer)).to(self.device)
+        model.backend = "reference" if self.config.detect_anomaly else self.config.backend
+        return model
 
     @property
     def carried(self) -> bool:
@@ -164,60 +197,111 @@ class Training:
     def __iter__(self) -> Iterator[Event]:
         """Train on to the end, yielding an Event every 10 steps and at every look.
 
-        Raises TrainingError on a non-finite loss or gradient; the last checkpoint stays.
+        A loss or gradient that isn't finite takes it back to the last checkpoint, to go on at a
+        third of the learning rate; at the second one it ends with TrainingError, as where files
+        can't be written: the last checkpoint stays. RunError while another process trains here.
         """
-        losses: list[torch.Tensor] = []
-        clock = time.perf_counter()
+        with locked(self.folder):
+            try:
+                yield from self._events()
+            except OSError as error:
+                raise TrainingError(
+                    f"{self.folder.path}: cannot be written after step {self.step}: "
+                    f"{error.strerror or error}; {records.what_is_saved(self.folder)}; "
+                    "make room, then go on with --resume"
+                ) from error
+
+    def _events(self) -> Iterator[Event]:
+        clock = saved = time.perf_counter()
+        note: str | None = None
         while not self.done and not self.interrupted:
             self.model.train()
-            loss, norm = self._learn()
-            losses.append(loss)
-            self.step += 1
-            at_look = self.step % self.config.eval_every == 0 or self.step == self.steps  # type: ignore[operator]
-            if self.step % EVENT_STEPS and not at_look and self.step != 1:
+            try:
+                loss, norm = self._learn()
+            except _NonFiniteError as error:
+                note = self._step_back(error)
                 continue
-            spent = time.perf_counter() - clock
-            self.seconds += spent
-            held_out = self._look() if at_look else None
-            event = Event(
-                step=self.step,
-                steps=self.steps,
-                tokens=self.step * self.windows.batch * self.windows.seq_len,
-                loss=float(torch.stack(losses).mean()),
-                learning_rate=learning_rate(self.step - 1, self.steps, self.config),
-                gradient_norm=norm,
-                tokens_per_second=len(losses) * self.windows.batch * self.windows.seq_len / spent,
-                seconds=self.seconds,
-                held_out=held_out,
-            )
-            records.append_event(self.folder, event)
-            if at_look:
+            self.losses.append(loss)
+            self.step += 1
+            at_look = self.step % self.looks == 0 or self.step == self.steps
+            event: Event | None = None
+            if at_look or self.step % EVENT_STEPS == 0 or self.step == 1:
+                event = self._event(norm, time.perf_counter() - clock, at_look, note)
+                records.append_event(self.folder, event)
+                self.losses, note = [], None
+            start = time.perf_counter()
+            if self._checkpoint_due(at_look, start - saved):
                 self._save()
-            yield event
-            losses, clock = [], time.perf_counter()
+                saved = time.perf_counter()
+                clock += saved - start
+            if event is not None:
+                yield event
+                clock = time.perf_counter()
         if self.interrupted:
             self._save()
+
+    def _event(self, norm: float, spent: float, at_look: bool, note: str | None) -> Event:
+        """What there is to tell after a step, after so many seconds since the event before."""
+        tokens = self.windows.batch * self.windows.seq_len
+        self.seconds += spent
+        return Event(
+            step=self.step,
+            steps=self.steps,
+            tokens=self.step * tokens,
+            loss=float(torch.stack(self.losses).mean()),
+            learning_rate=self._rate(self.step - 1),
+            gradient_norm=norm,
+            tokens_per_second=len(self.losses) * tokens / spent,
+            seconds=self.seconds,
+            held_out=self._look() if at_look else None,
+            note=note,
+        )
+
+    def _checkpoint_due(self, at_look: bool, seconds: float) -> bool:
+        """Whether to save, so many seconds after the last time: a new best always is."""
+        every = self.config.checkpoint_every
+        regular = at_look if every is None else self.step % every == 0
+        best = at_look and self.best_step == self.step
+        last = self.step == self.steps
+        return regular or best or last or seconds > 60 * self.config.checkpoint_minutes
+
+    def _step_back(self, error: _NonFiniteError) -> str:
+        """Return to the last checkpoint, or the beginning, once, and learn more slowly; a note."""
+        if self.rate < 1 or self.config.detect_anomaly:
+            raise error
+        step = self.step + 1
+        if saved_steps(self.folder):
+            self.restore(latest_checkpoint(self.folder)[0])
+        else:
+            self._begin()
+            records.cut_events(self.folder, 0)
+        self.rate = SLOWER
+        return (
+            f"step {step:,}: the {error.what} is not finite; going on after step {self.step:,} at "
+            "a third of the learning rate"
+        )
 
     def finish(self) -> LanguageModel:
         """Train to the end, evaluate the best model on every split, write it down, return it."""
         for _ in self:
             pass
-        if not self.folder.has("model.safetensors"):
-            self._save()
-        source = str(self.folder.path / "model.safetensors")
-        load_weights(self.model, self.folder.read("model.safetensors"), source)
-        model = LanguageModel(
-            self.model.eval(),
-            self.tokenizer,
-            self.folder,
-            whole_documents=self.corpus.whole_documents,
-            corpus=self.corpus,
-        )
-        self.numbers = self._final_numbers(model)
-        costs = [number for number in self.numbers if isinstance(number, Evaluation)]
-        self.verdict = model.verdict(costs) if costs else []
-        records.write_results(self, self.numbers)
-        write_report(model)
+        with locked(self.folder):
+            if not self.folder.has("model.safetensors"):
+                self._save()
+            source = str(self.folder.path / "model.safetensors")
+            load_weights(self.model, self.folder.read("model.safetensors"), source)
+            model = LanguageModel(
+                self.model.eval(),
+                self.tokenizer,
+                self.folder,
+                whole_documents=self.corpus.whole_documents,
+                corpus=self.corpus,
+            )
+            self.numbers = final_numbers(model)
+            costs = [number for number in self.numbers if isinstance(number, Evaluation)]
+            self.verdict = model.verdict(costs) if costs else []
+            records.write_results(self, self.numbers)
+            write_report(model)
         return model
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -231,12 +315,13 @@ class Training:
         self.carry = map_carry(lambda _: next(parts).to(self.device), self.carry)
         self.best, self.best_step = state["best"], state["best_step"]
         self.looks_since_best = state["looks_since_best"]
-        self.seconds = state["seconds"]
+        self.seconds, self.rate = state["seconds"], state["rate"]
+        self.losses = list(state["losses"].to(self.device))
         records.cut_events(self.folder, checkpoint.step)
 
     def _learn(self) -> tuple[torch.Tensor, float]:
         """One step: window, loss, gradient, clipping, update -> the loss, the gradient's norm."""
-        rate = learning_rate(self.step, self.steps, self.config)
+        rate = self._rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         carry = self.carry if self.carried else self.model.initial_carry(self.windows.batch)
@@ -244,14 +329,19 @@ class Training:
         norm = float(clip_gradient(self.model, self.config.clip))
         if not (torch.isfinite(loss) and norm < float("inf")):
             what = "gradient" if torch.isfinite(loss) else "loss"
-            raise TrainingError(
+            raise _NonFiniteError(
+                what,
                 f"step {self.step + 1}: the {what} is not finite (--lr {rate:g}); try --lr "
-                f"{self.config.peak_lr / 3:.2g} or a smaller --clip; "
-                f"{records.what_is_saved(self.folder)}"
+                f"{self.config.peak_lr / 10:.2g} or a smaller --clip (--detect-anomaly names the "
+                f"operation); {records.what_is_saved(self.folder)}",
             )
         self.optimizer.step()
         self.carry = detach(carry)
         return loss.detach(), norm
+
+    def _rate(self, step: int) -> float:
+        """The learning rate of a step, less after a step back."""
+        return self.rate * learning_rate(step, self.steps, self.config)
 
     def _backward(
         self, model: Model, step: int, carry: StackCarry
@@ -259,8 +349,9 @@ class Training:
         inputs, targets, asked = self._window(step)
         self.generator.manual_seed((self.config_seed << 32) + step)
         model.zero_grad()
-        loss, carry = model.loss(inputs, targets, carry, asked=asked, generator=self.generator)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with anomalies_named(step) if self.config.detect_anomaly else contextlib.nullcontext():
+            loss, carry = model.loss(inputs, targets, carry, asked=asked, generator=self.generator)
+            loss.backward()  # type: ignore[no-untyped-call]
         return loss, carry
 
     def _window(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
@@ -301,8 +392,9 @@ class Training:
         if not self.corpus.validation:
             return None
         whole = self.corpus.whole_documents
-        validation = self.corpus.validation
-        loss, targets, measure = look(self.model, self.tokenizer, validation, whole=whole)
+        loss, targets, measure = look(
+            self.model, self.tokenizer, self.corpus.validation, whole=whole
+        )
         best = self.best is None or loss < self.best
         if not math.isfinite(loss):
             raise TrainingError(
@@ -313,27 +405,8 @@ class Training:
             self.best, self.best_step, self.looks_since_best = loss, self.step, 0
         else:
             self.looks_since_best += 1
-        return HeldOut(
-            loss=loss,
-            targets=targets,
-            best=best,
-            measure=measure,
-            samples=self._samples(),
-        )
-
-    def _samples(self) -> tuple[str, ...]:
-        if not self.model.causal:
-            return ()
-        pieces = generate_pieces(
-            self.model,
-            self.tokenizer,
-            "",
-            length=SAMPLE_LENGTH,
-            decoding=records.SAMPLING,
-            seed=self.config.seed,
-            whole_documents=self.corpus.whole_documents,
-        )
-        return ("".join(piece.text for piece in pieces),)
+        samples = sample_texts(self.model, self.tokenizer, seed=self.config.seed, whole=whole)
+        return HeldOut(loss=loss, targets=targets, best=best, measure=measure, samples=samples)
 
     def _save(self) -> None:
         weights = weights_to_bytes(self.model)
@@ -344,27 +417,15 @@ class Training:
             "best_step": self.best_step,
             "looks_since_best": self.looks_since_best,
             "seconds": self.seconds,
+            "rate": self.rate,
+            "losses": torch.stack(self.losses).cpu() if self.losses else torch.empty(0),
         }
         improved = self.best_step in (None, self.step)
         save_checkpoint(
             self.folder,
             Checkpoint(self.step, weights, state),
             best=self.best_step,
+            keep=self.config.keep,
             others=({"model.safetensors": weights} if improved else {})
             | {"results.json": to_json(records.results(self, self.numbers))},
         )
-
-    def _final_numbers(self, model: LanguageModel) -> list[Numbers]:
-        """Validation and test whole; the training split by a sample where it is large."""
-        corpus = self.corpus
-        splits = [name for name in SPLIT_NAMES if corpus.parts[name]]
-        if self.config.objective == "cloze":
-            return [model.evaluate_cloze_on(corpus.parts[s], split=s) for s in splits]
-        documents: Sequence[str] = corpus.train
-        sample = corpus.train.characters > REPORTED_TRAIN
-        if sample:
-            pieces = not corpus.whole_documents
-            documents = sample_documents(corpus.train, pieces=pieces, most=REPORTED_TRAIN)
-        trained = replace(model.evaluate_documents(documents, split="train"), sample=sample)
-        held_out = (name for name in splits if name != "train")
-        return [trained, *(model.evaluate_documents(corpus.parts[s], split=s) for s in held_out)]

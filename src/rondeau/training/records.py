@@ -29,9 +29,6 @@ from rondeau.training.model_card import Numbers, model_card
 if TYPE_CHECKING:
     from rondeau.training.loop import Training
 
-SAMPLING = DecodingConfig()
-"""The decoding of samples, and the one that a run proposes to its users."""
-
 
 def free_folder(sources: Sequence[str | Path]) -> Path:
     """runs/NAME after the first source, with a number where that is taken."""
@@ -52,7 +49,7 @@ def write_start(training: Training) -> None:
             "config.json": to_json(model_config),
             "tokenizer.json": training.tokenizer.to_json().encode(),
             "generation_config.json": to_json(
-                {"format_version": FORMAT_VERSION, **SAMPLING.as_dict()}
+                {"format_version": FORMAT_VERSION, **DecodingConfig().as_dict()}
             ),
             "train_config.toml": to_toml(config).encode(),
             "env.json": to_json(environment(training)),

@@ -1,0 +1,65 @@
+"""One training at a time in a run's folder, and what is left of one that was cut off.
+
+`private/lock` is locked by the operating system as long as its process lives, however that ends;
+its content says since when, and is emptied by a training that leaves of itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from typing import IO, Any
+
+from rondeau.errors import RunError
+from rondeau.run.folder import RunFolder
+
+LOCK = "private/lock"
+
+
+@contextlib.contextmanager
+def locked(folder: RunFolder) -> Iterator[None]:
+    """Hold a run for training; RunError while another process does."""
+    path = folder.path / LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = _content(file).get("process", "another")
+            raise RunError(
+                f"{folder.path}: is being trained by process {holder}; wait for its end, or stop it"
+            ) from None
+        _write(file, {"process": os.getpid(), "since": time.time()})
+        yield
+        # Left as it is by an exception, as by a kill: what was under way is not at its end.
+        _write(file, {})
+
+
+def cut_off(folder: RunFolder) -> bool:
+    """Whether the last training here neither came to its end nor left of itself."""
+    path = folder.path / LOCK
+    if not path.exists():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return bool(_content(file))
+
+
+def _content(file: IO[str]) -> dict[str, Any]:
+    file.seek(0)
+    try:
+        content = json.loads(file.read() or "{}")
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write(file: IO[str], content: dict[str, Any]) -> None:
+    file.seek(0)
+    file.truncate()
+    if content:
+        json.dump(content, file)
+    file.flush()
