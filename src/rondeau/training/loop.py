@@ -160,8 +160,7 @@ class Training:
             records.write_start(self)
 
     def _begin(self) -> None:
-        """The state before the first step."""
-        self.model.load_state_dict(self._new_model().state_dict())
+        """The state before the first step, but for the weights."""
         self.optimizer = make_optimizer(self.model, self.config)
         self.carry = self.model.initial_carry(self.windows.batch)
         self.step = 0
@@ -273,6 +272,7 @@ class Training:
         if saved_steps(self.folder):
             self.restore(latest_checkpoint(self.folder)[0])
         else:
+            self.model.load_state_dict(self._new_model().state_dict())
             self._begin()
             records.cut_events(self.folder, 0)
         self.rate = SLOWER
