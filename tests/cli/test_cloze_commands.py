@@ -24,7 +24,9 @@ def test_infill_gives_several_fillings_likeliest_first(rondeau, kind, request):
     assert [f["bits"] for f in fillings] == sorted(f["bits"] for f in fillings)
     for filling in fillings:
         assert filling["text"] == f"猫白{filling['filled'][0]}来了"
-    assert rondeau(*words)[1].count("猫白") == 3
+    stdout = rondeau(*words)[1].splitlines()
+    assert stdout[1::2] == [filling["text"] for filling in fillings]
+    assert stdout[0] == f"--- 1: {fillings[0]['bits']:.2f} bits ---"
 
 
 def test_a_cloze_run_is_evaluated_by_what_it_restores(rondeau, cloze_run):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rondeau.cli.output import note, note_compilation, print_json, print_table
+from rondeau.cli.output import note, note_compilation, print_json
 from rondeau.cli.use import Computing, load
 from rondeau.config import ComputeConfig
 
@@ -58,4 +58,5 @@ def infill(
     elif num_samples == 1:
         print(found[0].text)
     else:
-        print_table(["text", "bits"], [[f.text, f"{f.bits:.2f}"] for f in found])
+        for number, filling in enumerate(found, 1):
+            print(f"--- {number}: {filling.bits:.2f} bits ---\n{filling.text}")
