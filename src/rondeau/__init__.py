@@ -14,6 +14,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from rondeau.version import __version__ as __version__
+
 # OpenMP's threads are to sleep soon when there is nothing to do, so that a busy machine is shared
 # fairly (docs/performance.md); libgomp reads this once, when torch is loaded.
 if "OMP_WAIT_POLICY" not in os.environ:
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
     from rondeau.training.loop import train as train
 
     load = LanguageModel.load
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "DecodingConfig": "rondeau.config",

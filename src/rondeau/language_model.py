@@ -29,8 +29,9 @@ from rondeau.generation.infill import Infilling, infill
 from rondeau.generation.streams import FinishReason, Piece, generate_pieces
 from rondeau.network.device import pick_device
 from rondeau.network.model import Model
-from rondeau.run.folder import RunFolder, to_json
-from rondeau.run.origin import ORIGIN, read_corpus
+from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
+from rondeau.run.origin import read_corpus, read_origin
+from rondeau.run.results import read_results, read_text_config
 from rondeau.run.weights import load_model
 from rondeau.text.corpus import Corpus, one_text
 from rondeau.text.documents import Documents, documents_of
@@ -240,7 +241,7 @@ class LanguageModel:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the splits' texts: the same for runs on the same text, split alike."""
-        return str(self.run.read_json(ORIGIN)["fingerprint"])
+        return str(read_origin(self.run)["fingerprint"])
 
     def novelty(self, text: str, prefix: str = "") -> Novelty:
         """What of a text, taken as it is, stands verbatim in the training text, and where.
@@ -267,8 +268,9 @@ class LanguageModel:
         there, CorpusError for a text without characters.
         """
         if texts is None:
-            with contextlib.suppress(RunError, KeyError, TypeError):  # damaged: measured again
-                return Baselines.from_dict(self.run.read_json(BASELINES))
+            with contextlib.suppress(RunError):  # damaged: measured again
+                kept = self.run.read_json(BASELINES)
+                return Baselines.from_dict(kept, str(self.run.path / BASELINES))
         corpus = self.corpus()
         splits: dict[str, Documents] = {name: d for name, d in corpus.parts.items() if d}
         if texts is not None:
@@ -276,7 +278,8 @@ class LanguageModel:
         found = baselines(corpus.train, splits, self.tokenizer, whole=self.whole_documents)
         if texts is None:
             with contextlib.suppress(OSError):
-                self.run.change({BASELINES: to_json(found.as_dict())})
+                content = {"format_version": FORMAT_VERSION, **found.as_dict()}
+                self.run.change({BASELINES: to_json(content)})
         return found
 
     def verdict(self, evaluations: Sequence[Evaluation]) -> list[str]:
@@ -300,12 +303,11 @@ class LanguageModel:
     @cached_property
     def text_config(self) -> TextConfig:
         """How the corpus was read."""
-        settings = self.info()["settings"]
-        return TextConfig(**{name: settings.get(name) for name in TextConfig.field_names()})
+        return read_text_config(self.run)
 
     def info(self) -> dict[str, Any]:
         """The shape, sizes, settings, data and held-out numbers of the run."""
-        results = self.run.read_json("results.json")
+        results = read_results(self.run)
         return {
             "run": str(self.run.path),
             "config": self.model.config.as_dict(),

@@ -140,7 +140,7 @@ def test_every_split_of_a_corpus_is_measured_as_models_are():
 def test_baselines_come_back_from_json_as_they_were():
     corpus = split_corpus(RHYMES, TextConfig())
     result = baselines(corpus.train, corpus.parts, corpus.tokenizer, whole=True)
-    assert Baselines.from_dict(json.loads(json.dumps(result.as_dict()))) == result
+    assert Baselines.from_dict(json.loads(json.dumps(result.as_dict())), "file") == result
 
 
 def test_of_a_large_corpus_the_end_is_taken_and_that_is_said(monkeypatch):

@@ -208,7 +208,7 @@ def test_parts_that_would_lead_out_of_the_text_are_refused():
         bad = CopyIndex(**{n: parts[n] for n in ("text", "suffixes", "starts", "numbers", "codes")})
         with pytest.raises(RunError, match="copies: is not an index"):
             CopyIndex.from_bytes(bad.to_bytes(), "copies")
-    with pytest.raises(RunError, match="copies: is not an index"):
+    with pytest.raises(RunError, match="copies: is not a file of tensors"):
         CopyIndex.from_bytes(b"no index", "copies")
 
 

@@ -12,8 +12,8 @@ from rondeau.config import ModelConfig
 from rondeau.errors import RunError
 from rondeau.network.model import Model
 from rondeau.run.checkpoints import Checkpoint, latest_checkpoint, save_checkpoint
-from rondeau.run.folder import RunFolder
-from rondeau.run.weights import load_weights, weights_to_bytes
+from rondeau.run.folder import RunFolder, to_json
+from rondeau.run.weights import config_to_dict, load_weights, weights_to_bytes
 
 shapes = st.builds(
     ModelConfig,
@@ -38,17 +38,18 @@ def test_weights_of_another_shape_are_refused():
     small, large = Model(ModelConfig(hidden=3), 9), Model(ModelConfig(hidden=4), 9)
     with pytest.raises(RunError, match=r"doesn't fit the run's config\.json"):
         load_weights(large, weights_to_bytes(small), "weights")
-    with pytest.raises(RunError, match="doesn't fit"):
+    with pytest.raises(RunError, match="weights: is not a file of tensors"):
         load_weights(small, b"no weights at all", "weights")
 
 
 def test_only_the_latest_and_the_best_checkpoint_are_kept(tmp_path):
     folder = RunFolder.create(tmp_path)
-    folder.change({"config.json": b"{}"})
+    model = Model(ModelConfig(hidden=2), 5)
+    folder.change({"config.json": to_json(config_to_dict(model, whole_documents=True))})
     for step, best in ((10, 10), (20, 10), (30, 10), (40, 40)):
-        checkpoint = Checkpoint(step, b"w", {"step": step})
+        checkpoint = Checkpoint(step, weights_to_bytes(model), {"step": step})
         save_checkpoint(folder, checkpoint, best=best, keep=1, others={})
-    assert latest_checkpoint(folder)[0].state == {"step": 40}
+    assert latest_checkpoint(folder)[0].state == {"format_version": 1, "step": 40}
     kept = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert kept == ["index.json", "step-00000040"]
 

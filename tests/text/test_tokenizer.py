@@ -1,5 +1,6 @@
 """Characters to ids and back."""
 
+import json
 import unicodedata
 
 import pytest
@@ -22,7 +23,7 @@ def test_every_text_of_the_vocabulary_comes_back(text):
 @given(texts, st.booleans())
 def test_a_stored_tokenizer_is_the_same_tokenizer(text, specials):
     tokenizer = CharTokenizer.train([text], specials=specials)
-    again = CharTokenizer.from_json(tokenizer.to_json(), "tokenizer.json")
+    again = CharTokenizer.from_json(tokenizer.to_json().encode(), "tokenizer.json")
     assert again.specials + again.characters == tokenizer.specials + tokenizer.characters
 
 
@@ -63,7 +64,30 @@ def test_the_count_of_code_points_is_that_of_unicode_14():
     assert sum(kind not in ("Cn", "Co", "Cs") for kind in kinds) == ASSIGNED_CODE_POINTS
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"model": {"vocab": {"b": 0, "a": 1}}}'])
-def test_another_file_is_refused(text):
-    with pytest.raises(RunError, match="is not a tokenizer"):
-        CharTokenizer.from_json(text, "tokenizer.json")
+VOCABULARIES = {
+    "a hole in the ids": {"<unk>": 0, "<bos>": 1, "<mask>": 2, "a": 7},
+    "an id twice": {"a": 0, "b": 0},
+    "another order": {"b": 0, "a": 1},
+    "ids below zero": {"a": -1, "b": 0},
+    "ids that are no numbers": {"a": "0"},
+    "a huge id": {"a": 10**30},
+    "a word": {"abc": 0},
+    "no vocabulary": ["a"],
+}
+
+
+@pytest.mark.parametrize("vocabulary", VOCABULARIES.values(), ids=VOCABULARIES)
+def test_a_vocabulary_that_is_none_of_ours_is_refused(vocabulary):
+    data = json.dumps({"model": {"vocab": vocabulary}}).encode()
+    with pytest.raises(RunError, match=r"tokenizer\.json: is not a tokenizer of Rondeau"):
+        CharTokenizer.from_json(data, "tokenizer.json")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"[]", b"{}", b"\xff", b"[" * 10**5, b'{"model": {"vocab": {"a": 0, "a": 1}}}'],
+    ids=["empty", "a list", "an object", "not UTF-8", "nested", "a character twice"],
+)
+def test_another_file_is_refused(data):
+    with pytest.raises(RunError, match=r"tokenizer\.json: is"):
+        CharTokenizer.from_json(data, "tokenizer.json")

@@ -15,10 +15,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from rondeau.errors import CorpusError
+from rondeau.errors import CorpusError, RunError
 from rondeau.evaluation.ngram import witten_bell
 from rondeau.evaluation.perplexity import COMPRESSOR, Evaluation
 from rondeau.evaluation.surprisal import document_targets
+from rondeau.formats import misfit, shown
 from rondeau.text.documents import Documents
 from rondeau.text.tokenizer import SPECIALS, UNK, CharTokenizer, Ids
 
@@ -27,6 +28,19 @@ LEARNED, MEASURED = 10_000_000, 2_000_000
 """Most characters that are learned from, and that are measured of each split."""
 COMPRESSED, DICTIONARY = 2**23, 2**24
 """Most bytes that the compressor learns from, and those that it looks back over: all of them."""
+ROW = {
+    "split": str,
+    "targets": int,
+    "characters": int,
+    "utf8_bytes": int,
+    "bits": float,
+    "unknown": int,
+    "known_bits": float,
+    "leak": float,
+    "model": str,
+    "sample": bool,
+}
+"""An evaluation in a file."""
 DOCUMENT_END = "\0"
 """What tells a compressor, for which models pay too, that a whole document ends."""
 
@@ -47,9 +61,19 @@ class Baselines:
         return {"splits": splits, "notes": list(self.notes)}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """What `as_dict` gave; KeyError or TypeError for anything else."""
-        splits = {name: tuple(Evaluation(**e) for e in es) for name, es in values["splits"].items()}
+    def from_dict(cls, values: Mapping[str, Any], source: str) -> Self:
+        """What `as_dict` gave; RunError, naming the source, for anything else."""
+        wrong = misfit(values, {"splits": {str: [ROW]}, "notes": [str]}, "baselines")
+        sizes = ("targets", "characters", "utf8_bytes")
+        rows = [] if wrong else [row for rows in values["splits"].values() for row in rows]
+        if wrong or any(row[size] < 1 for row in rows for size in sizes):
+            raise RunError(
+                f"{source}: doesn't hold baselines ({shown(wrong or 'a size of 0')}); delete it"
+            )
+        splits = {
+            split: tuple(Evaluation(**{name: row[name] for name in ROW}) for row in rows)
+            for split, rows in values["splits"].items()
+        }
         return cls(splits, tuple(values["notes"]))
 
 

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from rondeau.errors import CorpusError, RunError, UserError
 from rondeau.evaluation.suffix_array import MOST, Places, longest_runs, suffix_array
 from rondeau.run.folder import RunFolder
+from rondeau.run.tensors import METADATA, read_header
 from rondeau.text.corpus import Corpus
 from rondeau.text.documents import BLOCK, Documents
 from rondeau.text.tokenizer import CODE_POINTS, SPECIALS, UNK, Codes, to_codes
@@ -32,6 +33,10 @@ GRAMS = (4, 8, 12)
 """The n of the n-grams that are looked for in the training text."""
 CHANCE = 4
 """How many times as long as by chance a run must be to count as copied."""
+DTYPES = {"suffixes": "I32", "starts": "I64", "numbers": "I64", "codes": "U32"}
+"""The parts of an index in its file, beside the text."""
+LARGEST = 2**35
+"""Most bytes of an index."""
 TITLE = 24
 """Most characters of a title."""
 
@@ -176,7 +181,8 @@ class CopyIndex:
                 "starts": np.asarray(self.starts, dtype=np.int64),
                 "numbers": np.asarray(self.numbers, dtype=np.int64),
                 "codes": np.asarray(self.codes, dtype=np.uint32),
-            }
+            },
+            metadata=METADATA,
         )
 
     @classmethod
@@ -185,6 +191,9 @@ class CopyIndex:
 
         Every place is checked: kernels would follow it out of the text.
         """
+        found = {name: tensor["dtype"] for name, tensor in read_header(data, source).items()}
+        if found not in [DTYPES | {"text": ids} for ids in ("U16", "I32")]:
+            raise RunError(f"{source}: is not an index of a training text (its parts are others)")
         try:
             arrays = safetensors.numpy.load(data)
             text = np.array(arrays["text"], dtype=np.int32)
@@ -194,13 +203,14 @@ class CopyIndex:
                 all(array.ndim == 1 and len(array) for array in (text, starts, numbers, codes))
                 and suffixes.shape == text.shape
                 and 0 <= suffixes.min() <= suffixes.max() < len(text)
-                and 0 <= text.min() <= text.max() < len(codes)
+                and text.min() >= 0
+                and len(SPECIALS) <= text.max() < len(codes)
                 and codes.max() < CODE_POINTS
                 and (starts[0], starts[-1]) == (0, len(text))
                 and len(starts) == len(numbers) + 1
                 and bool((np.diff(starts) > 0).all())
             )
-        except (SafetensorError, KeyError, ValueError) as error:
+        except SafetensorError as error:
             raise RunError(f"{source}: is not an index of a training text ({error})") from None
         if not fits:
             raise RunError(f"{source}: is not an index of a training text (its parts don't fit)")
@@ -231,7 +241,7 @@ def index_of(folder: RunFolder, read: Callable[[], Corpus]) -> CopyIndex:
     where there is neither an index nor the corpus, which `read` then can't give.
     """
     with contextlib.suppress(RunError):
-        return CopyIndex.from_bytes(folder.read(KEPT), str(folder.path / KEPT))
+        return CopyIndex.from_bytes(folder.read(KEPT, most=LARGEST), str(folder.path / KEPT))
     try:
         corpus = read()
     except UserError as error:

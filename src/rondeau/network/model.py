@@ -103,3 +103,18 @@ class Model(nn.Module):
         else:
             loss = F.cross_entropy(self.output(rows), wanted)
         return loss, carry
+
+
+def parameter_count(config: ModelConfig, vocabulary: int) -> int:
+    """How many numbers a model of these settings has, by arithmetic: none is made."""
+    hidden, directions = config.hidden, 1 + config.bidirectional
+    gates = {"rnn": 1, "gru": 3, "lstm": 4}[config.cell] * hidden
+    read, width = config.embedding or vocabulary, directions * hidden
+    inputs = read + (config.layers - 1) * width
+    count = directions * gates * (inputs + config.layers * (hidden + 2))
+    if config.embedding is not None:
+        count += vocabulary * config.embedding
+        if config.tie_weights:
+            bridge = (width + 1) * config.embedding if config.embedding != width else 0
+            return count + bridge + vocabulary
+    return count + (width + 1) * vocabulary

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from rondeau.errors import RunError
-from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
+from rondeau.run.folder import FORMAT_VERSION, MOST, RunFolder, to_json
+from rondeau.run.states import state_from_bytes, state_to_bytes
+from rondeau.run.weights import read_shape, read_weights
 
 INDEX = "checkpoints/index.json"
-STATE = r"checkpoints/step-(\d{8,})/training_state\.pt"
+STATE = r"checkpoints/step-([0-9]{8,15})/training_state\.pt"
+
+STATE_TIMES = 8
+"""A training's state has at most so many times the bytes of its weights, and MOST."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,6 @@ def save_checkpoint(
 
     `others` are files of the run that change with it.
     """
-    buffer = io.BytesIO()
-    torch.save(checkpoint.state, buffer)
     name = checkpoint_name(checkpoint.step)
     # After a step back later ones are of another past.
     known = [step for step in saved_steps(folder) if step < checkpoint.step]
@@ -59,7 +59,7 @@ def save_checkpoint(
     folder.change(
         {
             f"{name}/model.safetensors": checkpoint.weights,
-            f"{name}/training_state.pt": buffer.getvalue(),
+            f"{name}/training_state.pt": state_to_bytes(checkpoint.state),
         }
     )
     folder.change(
@@ -93,10 +93,7 @@ def saved_steps(folder: RunFolder) -> list[int]:
 
 def _read(folder: RunFolder, step: int) -> Checkpoint:
     name = checkpoint_name(step)
-    data = folder.read(f"{name}/training_state.pt")
-    try:
-        state = torch.load(io.BytesIO(data), weights_only=True)
-    except Exception as error:  # torch names no exception of its own for a bad file
-        reason = str(error).splitlines()[0]
-        raise RunError(f"{folder.path / name}/training_state.pt: unreadable: {reason}") from None
-    return Checkpoint(step, folder.read(f"{name}/model.safetensors"), state)
+    weights = read_weights(folder, f"{name}/model.safetensors", read_shape(folder))
+    state = f"{name}/training_state.pt"
+    data = folder.read(state, most=STATE_TIMES * len(weights) + MOST)
+    return Checkpoint(step, weights, state_from_bytes(data, str(folder.path / state)))

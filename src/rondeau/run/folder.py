@@ -3,12 +3,15 @@
 `manifest.json` holds the SHA-256 of every file that is read back as a model or a state. While a
 file is being replaced the manifest names the old and the new hash, so that a reader finds a valid
 run at every instant. `metrics.jsonl` only grows and `README.md` is for people: neither is in it.
+A run may be somebody else's: no name and no link in it leads out of it, and no file is read that is
+larger than its kind may be.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +19,13 @@ from typing import Any
 
 from rondeau.errors import RunError
 from rondeau.files import one_at_a_time, sha256, write_atomic
+from rondeau.formats import check_version, misfit, read_object, shown
+from rondeau.version import __version__
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+MOST = 2**26
+"""Most bytes of a file of which nothing else is known."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +42,7 @@ class RunFolder:
             raise RunError(f"{path}: no such run folder; rondeau train --out {path} makes one")
         if not (folder.path / MANIFEST).is_file():
             raise RunError(f"{path}: is not a run folder (it has no {MANIFEST})")
-        version = folder._manifest().get("format_version")
-        if version != FORMAT_VERSION:
-            raise RunError(
-                f"{path}: has format {version}, this Rondeau reads {FORMAT_VERSION}; update it"
-            )
+        folder._manifest()
         return folder
 
     @classmethod
@@ -56,14 +59,26 @@ class RunFolder:
             raise RunError(f"--out {path}: cannot be made: {error.strerror}") from None
         return folder
 
-    def read(self, name: str) -> bytes:
-        """A file's bytes; RunError if it is missing or isn't what was written."""
+    def place(self, name: str) -> Path:
+        """Where a file of the run is; RunError for a name or a link that leads out of the run."""
+        path = self.path / name
+        inside = name.isprintable() and not any(part in ("", ".", "..") for part in name.split("/"))
+        try:
+            inside = inside and path.resolve().is_relative_to(self.path.resolve())
+        except (OSError, RuntimeError):  # links that lead to each other
+            inside = False
+        if not inside:
+            raise RunError(f"{self.path}: {shown(name)} leads out of the run; not touched")
+        return path
+
+    def read(self, name: str, *, most: int = MOST) -> bytes:
+        """A file's bytes; RunError if it is missing, isn't what was written, or has above `most`.
+
+        The manifest decides, and its hashes.
+        """
         seen = ""
         while True:
-            try:
-                data = (self.path / name).read_bytes()
-            except OSError as error:
-                raise RunError(f"{self.path / name}: cannot be read: {error.strerror}") from None
+            data = self.read_unchecked(name, most=most)
             accepted = self._manifest()["files"].get(name)
             if accepted is None:
                 raise RunError(f"{self.path / name}: is not in the run's {MANIFEST}; not read")
@@ -77,15 +92,27 @@ class RunFolder:
                 )
             seen = found  # it may have been replaced before the manifest was read
 
-    def read_json(self, name: str) -> dict[str, Any]:
-        """A JSON object from a file; RunError as for `read`."""
+    def read_unchecked(self, name: str, *, most: int = MOST) -> bytes:
+        """The bytes of a file whatever the manifest says of it; RunError as for `read`."""
+        path = self.place(name)
         try:
-            value = json.loads(self.read(name))
-        except ValueError:
-            value = None
-        if not isinstance(value, dict):
-            raise RunError(f"{self.path / name}: is not a JSON object")
-        return value
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):
+                raise RunError(f"{path}: is not a file")
+            if found.st_size > most:
+                raise RunError(f"{path}: has {found.st_size:,} bytes, more than {most:,}")
+            return path.read_bytes()
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read: {error.strerror}") from None
+        except MemoryError:
+            raise RunError(f"{path}: is too large for this machine's memory") from None
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A JSON object from a file; RunError as for `read`, and for one of a later format."""
+        source, maker = str(self.path / name), self._manifest().get("rondeau")
+        values = read_object(self.read(name), source, error=RunError)
+        check_version(values, FORMAT_VERSION, source, error=RunError, maker=maker)
+        return values
 
     def change(self, files: Mapping[str, bytes], *, remove: Sequence[str] = ()) -> None:
         """Replace or add files, then drop folders and files: readable at every instant.
@@ -101,7 +128,7 @@ class RunFolder:
         during = before | {name: before.get(name, []) + new for name, new in hashes.items()}
         self._write_manifest(during)
         for name, data in files.items():
-            write_atomic(self.path / name, data)
+            write_atomic(self.place(name), data)
         after = {
             name: accepted
             for name, accepted in (before | hashes).items()
@@ -109,7 +136,7 @@ class RunFolder:
         }
         self._write_manifest(after)
         for name in remove:
-            target = self.path / name
+            target = self.place(name)
             if target.is_dir():
                 shutil.rmtree(target, ignore_errors=True)
             else:
@@ -124,17 +151,21 @@ class RunFolder:
         return name in self._manifest()["files"]
 
     def _manifest(self) -> dict[str, Any]:
-        try:
-            manifest = json.loads((self.path / MANIFEST).read_bytes())
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.path / MANIFEST}: is damaged: {error}") from None
-        if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
-            raise RunError(f"{self.path / MANIFEST}: is not a manifest of Rondeau")
+        source = str(self.path / MANIFEST)
+        manifest = read_object(self.read_unchecked(MANIFEST), source, error=RunError)
+        maker = manifest.get("rondeau")
+        check_version(manifest, FORMAT_VERSION, source, error=RunError, maker=maker)
+        if misfit(manifest, {"files": {str: [str]}}):
+            raise RunError(f"{source}: is not a manifest of Rondeau")
         return manifest
 
     def _write_manifest(self, files: Mapping[str, Sequence[str]]) -> None:
-        manifest = {"format_version": FORMAT_VERSION, "files": dict(sorted(files.items()))}
-        write_atomic(self.path / MANIFEST, to_json(manifest))
+        manifest = {
+            "format_version": FORMAT_VERSION,
+            "rondeau": __version__,
+            "files": dict(sorted(files.items())),
+        }
+        write_atomic(self.place(MANIFEST), to_json(manifest))
 
 
 def to_json(value: object) -> bytes:

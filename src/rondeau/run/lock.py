@@ -23,7 +23,7 @@ LOCK = "private/lock"
 @contextlib.contextmanager
 def locked(folder: RunFolder) -> Iterator[None]:
     """Hold a run for training; RunError while another process does."""
-    path = folder.path / LOCK
+    path = folder.place(LOCK)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         try:
@@ -41,7 +41,7 @@ def locked(folder: RunFolder) -> Iterator[None]:
 
 def cut_off(folder: RunFolder) -> bool:
     """Whether the last training here neither came to its end nor left of itself."""
-    path = folder.path / LOCK
+    path = folder.place(LOCK)
     if not path.exists():
         return False
     with path.open(encoding="utf-8", errors="replace") as file:

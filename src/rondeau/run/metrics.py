@@ -1,35 +1,46 @@
 """`metrics.jsonl`: the events of a training, a line each.
 
-It only grows, its end may be torn, and no manifest vouches for it.
+It only grows, isn't in the manifest, and its end may be torn: what isn't an event is passed over.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from rondeau.run.folder import RunFolder
+from rondeau.errors import RunError
+from rondeau.formats import check_version, misfit, read_object
+from rondeau.run.folder import FORMAT_VERSION, RunFolder
 
 METRICS = "metrics.jsonl"
+MOST = 2**30
+"""Most bytes: some hundred million steps."""
+EVENT = {
+    "step": int,
+    "steps": int,
+    "tokens": int,
+    "loss": float,
+    "learning_rate": float,
+    "gradient_norm": float,
+    "tokens_per_second": float,
+    "seconds": float,
+    "held_out": (
+        None,
+        {"loss": float, "targets": int, "best": bool, "measure": str, "samples": [str]},
+    ),
+}
 
 
 def read_events(folder: RunFolder) -> list[dict[str, Any]]:
-    """All events that are whole; none where there is no such file."""
-    path = folder.path / METRICS
-    if not path.exists():
+    """All events that are whole; none where there is no such file. RunError for a later format."""
+    if not folder.place(METRICS).exists():
         return []
     events = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in folder.read_unchecked(METRICS, most=MOST).splitlines():
         try:
-            event = json.loads(line)
-        except ValueError:
+            event = read_object(line, METRICS, error=RunError)
+        except RunError:
             continue
-        if isinstance(event, dict) and _are_numbers(event, "step", "tokens", "loss", "seconds"):
-            look = event.get("held_out")
-            if look is None or (isinstance(look, dict) and _are_numbers(look, "loss")):
-                events.append(event)
+        check_version(event, FORMAT_VERSION, str(folder.path / METRICS), error=RunError)
+        if misfit(event, EVENT) is None:
+            events.append(event)
     return events
-
-
-def _are_numbers(values: dict[str, Any], *names: str) -> bool:
-    return all(isinstance(values.get(name), int | float) for name in names)

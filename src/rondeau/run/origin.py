@@ -10,14 +10,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rondeau.config import TextConfig
 from rondeau.errors import CorpusError, RunError
+from rondeau.formats import misfit
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
 from rondeau.text.corpus import Corpus
 from rondeau.text.loading import load_corpus
 
 ORIGIN, KEPT = "private/corpus.json", "private/corpus.jsonl"
+MOST = 2**34
+"""Most bytes of a text that is kept."""
 
 
 def origin_files(corpus: Corpus) -> dict[str, bytes]:
@@ -36,6 +40,15 @@ def origin_files(corpus: Corpus) -> dict[str, bytes]:
     return files | {ORIGIN: to_json(origin)}
 
 
+def read_origin(folder: RunFolder) -> dict[str, Any]:
+    """The `sources` and the `fingerprint` of a run's corpus; RunError if they aren't there."""
+    origin = folder.read_json(ORIGIN)
+    wrong = misfit(origin, {"sources": [str], "fingerprint": str}, "corpus")
+    if wrong is not None:
+        raise RunError(f"{folder.path / ORIGIN}: doesn't say where a text came from ({wrong})")
+    return origin
+
+
 def read_corpus(
     folder: RunFolder, config: TextConfig, *, sources: Sequence[str | Path] = ()
 ) -> Corpus:
@@ -44,10 +57,10 @@ def read_corpus(
     Raises RunError if it is gone, or isn't the text and the splits that the run was trained on any
     more; CorpusError if the other sources can't be read.
     """
-    origin = folder.read_json(ORIGIN)
+    origin = read_origin(folder)
     wanted = list(sources) or origin["sources"]
     if wanted == [KEPT]:
-        folder.read(KEPT)
+        folder.read(KEPT, most=MOST)
         wanted, config = [folder.path / KEPT], replace(config, encoding=None)
     try:
         corpus = load_corpus(wanted, config)

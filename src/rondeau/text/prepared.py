@@ -29,11 +29,13 @@ from numpy.typing import NDArray
 from rondeau.config import TextConfig, flag
 from rondeau.errors import CorpusError, OptionError, RondeauError
 from rondeau.files import sync_folder
+from rondeau.formats import check_version, read_object
 from rondeau.text.corpus import Corpus, arrange, joiner
 from rondeau.text.documents import Alphabet, Documents
 from rondeau.text.reading import read_batches
 from rondeau.text.splits import SPLIT_NAMES, Ranges, SplitName, ranges_of
 from rondeau.text.tokenizer import CharTokenizer, to_codes
+from rondeau.version import __version__
 
 INDEX, TOKENIZER = "corpus.json", "tokenizer.json"
 FORMAT_VERSION = 1
@@ -93,15 +95,13 @@ def open_prepared(path: str | Path, config: TextConfig) -> Corpus:
     """A prepared corpus; CorpusError if it is damaged, OptionError for settings not its own."""
     folder = Path(path)
     try:
-        index = json.loads((folder / INDEX).read_bytes())
-        if index["format_version"] != FORMAT_VERSION:
-            raise CorpusError(
-                f"{folder}: has format {index['format_version']}, this Rondeau reads "
-                f"{FORMAT_VERSION}; prepare it again"
-            )
-        settings = TextConfig.from_mapping(index["settings"], str(folder / INDEX))
+        source = str(folder / INDEX)
+        index = read_object((folder / INDEX).read_bytes(), source, error=CorpusError)
+        maker = index.get("rondeau")
+        check_version(index, FORMAT_VERSION, source, error=CorpusError, maker=maker)
+        settings = TextConfig.from_mapping(index["settings"], source)
         source = str(folder / TOKENIZER)
-        tokenizer = CharTokenizer.from_json((folder / TOKENIZER).read_text("utf-8"), source)
+        tokenizer = CharTokenizer.from_json((folder / TOKENIZER).read_bytes(), source)
         tokenizer.once = frozenset(index["once"])
         alphabet = Alphabet.beyond(tokenizer, np.array(index["unknown"], dtype=np.uint32))
         parts = {name: _documents(folder, index["splits"][name], alphabet) for name in SPLIT_NAMES}
@@ -257,6 +257,7 @@ def _write(
         }
     index = {
         "format_version": FORMAT_VERSION,
+        "rondeau": __version__,
         "settings": corpus.settings.as_dict(),
         "sources": [Path(source).name for source in sources],
         "fingerprint": corpus.fingerprint,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rondeau.errors import RunError
+from rondeau.formats import misfit, read_object, shown
 
 UNK, BOS, MASK = 0, 1, 2
 SPECIALS = ("<unk>", "<bos>", "<mask>")
@@ -138,16 +139,18 @@ class CharTokenizer:
         return json.dumps(document, ensure_ascii=True, indent=1)
 
     @classmethod
-    def from_json(cls, text: str, source: str) -> Self:
+    def from_json(cls, data: bytes, source: str) -> Self:
         """Read back what `to_json` wrote; RunError, naming the source, for anything else."""
-        try:
-            document = json.loads(text)
-            vocabulary = document["model"]["vocab"]
-            tokens = sorted(vocabulary, key=vocabulary.__getitem__)
-            specials = tuple(tokens[: len(SPECIALS)]) == SPECIALS
-            tokenizer = cls(tokens[len(SPECIALS) :] if specials else tokens, specials=specials)
-            if tokenizer.specials + tokenizer.characters != tuple(tokens):
-                raise ValueError("ids are not in code-point order")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"{source}: is not a tokenizer of Rondeau ({error})") from None
-        return tokenizer
+        document = read_object(data, source, error=RunError)
+        wrong = misfit(document, {"model": {"vocab": {str: int}}}, "tokenizer")
+        ids = {} if wrong else document["model"]["vocab"]
+        tokens = tuple(sorted(ids, key=ids.__getitem__))
+        specials = tokens[: len(SPECIALS)] == SPECIALS
+        characters = tokens[len(SPECIALS) :] if specials else tokens
+        if any(len(character) != 1 for character in characters):
+            wrong = "a token is more than a character"
+        elif sorted(ids.values()) != [*range(len(ids))] or [*characters] != sorted(characters):
+            wrong = "ids are not in code-point order"
+        if wrong:
+            raise RunError(f"{source}: is not a tokenizer of Rondeau ({shown(wrong)})")
+        return cls(characters, specials=specials)

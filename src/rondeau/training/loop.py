@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from rondeau.config import ModelConfig, TextConfig, TrainConfig
-from rondeau.errors import OptionError, TrainingError
+from rondeau.errors import OptionError, RunError, TrainingError
 from rondeau.evaluation.perplexity import Evaluation
 from rondeau.language_model import LanguageModel
 from rondeau.network.backends import library
@@ -35,7 +35,7 @@ from rondeau.run.checkpoints import (
 from rondeau.run.folder import RunFolder, to_json
 from rondeau.run.lock import cut_off, locked
 from rondeau.run.origin import read_corpus
-from rondeau.run.weights import load_weights, weights_to_bytes
+from rondeau.run.weights import load_weights, read_shape, weights_to_bytes
 from rondeau.text.batches import fit_windows
 from rondeau.text.corpus import Corpus
 from rondeau.text.loading import load_corpus
@@ -48,6 +48,7 @@ from rondeau.training.events import Event, HeldOut
 from rondeau.training.held_out import SAMPLED_CHARACTERS, final_numbers, look, sample_texts
 from rondeau.training.model_card import Numbers
 from rondeau.training.optimisation import clip_gradient, learning_rate, make_optimizer
+from rondeau.training.restoring import checked_state
 
 EVENT_STEPS = 10
 """Steps between events."""
@@ -89,6 +90,8 @@ def resume(run: str | Path, corpus: Sequence[str | Path] = ()) -> Training:
     was_cut_off = cut_off(folder)
     with locked(folder):
         config = records.read_train_config(folder)
+        if ModelConfig.of(config) != read_shape(folder).config:
+            raise RunError(f"{folder.path}: train_config.toml and config.json are of two models")
         checkpoint, damaged = latest_checkpoint(folder)
         loaded = read_corpus(folder, TextConfig.of(config), sources=corpus)
         training = Training(config, loaded, folder, device=pick_device(config.device), new=False)
@@ -308,7 +311,9 @@ class Training:
         """Go back to the state of a checkpoint of this training."""
         source = f"{self.folder.path}, checkpoint {checkpoint.step}"
         load_weights(self.model, checkpoint.weights, source)
-        state = checkpoint.state
+        state = checked_state(
+            checkpoint, optimizer=self.optimizer, carry=carry_parts(self.carry), source=source
+        )
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = checkpoint.step
         parts = iter(state["carry"])

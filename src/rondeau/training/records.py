@@ -15,8 +15,9 @@ import torch
 
 import rondeau
 from rondeau.config import DecodingConfig, TrainConfig
-from rondeau.errors import RunError
+from rondeau.errors import OptionError, RunError
 from rondeau.files import write_atomic
+from rondeau.formats import shown
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
 from rondeau.run.metrics import METRICS, read_events
 from rondeau.run.origin import origin_files
@@ -108,8 +109,8 @@ def environment(training: Training) -> dict[str, Any]:
 
 def append_event(folder: RunFolder, event: Event) -> None:
     """Add a line to metrics.jsonl."""
-    with (folder.path / METRICS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(event.as_dict()) + "\n")
+    with folder.place(METRICS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"format_version": FORMAT_VERSION, **event.as_dict()}) + "\n")
 
 
 def cut_events(folder: RunFolder, step: int) -> None:
@@ -123,9 +124,9 @@ def read_train_config(folder: RunFolder) -> TrainConfig:
     source = f"{folder.path / 'train_config.toml'}"
     try:
         values = tomllib.loads(folder.read("train_config.toml").decode("utf-8"))
-    except ValueError as error:
-        raise RunError(f"{source}: is not TOML ({error})") from None
-    return TrainConfig.from_mapping(values, source)
+        return TrainConfig.from_mapping(values, source)
+    except (ValueError, RecursionError, OptionError) as error:
+        raise RunError(f"{source}: are no settings of a training ({shown(str(error))})") from None
 
 
 def to_toml(config: TrainConfig) -> str:
