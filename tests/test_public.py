@@ -1,6 +1,5 @@
 """The public surface, and what must hold of the whole tree."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,11 +27,3 @@ def test_help_imports_no_torch():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert result.returncode == 0
     assert b"--hidden" in result.stdout
-
-
-def test_nothing_in_the_library_unpickles_or_runs_code_from_files():
-    for path in SOURCE.rglob("*.py"):
-        text = path.read_text()
-        assert not re.search(r"import pickle|from pickle|(?<![.\w])(eval|exec)\(", text), path
-        loads = re.findall(r"(?<!safetensors\.)\btorch\.load\((.*)\)", text)
-        assert all("weights_only=True" in call for call in loads)

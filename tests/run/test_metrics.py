@@ -5,7 +5,17 @@ import json
 from rondeau.run.folder import RunFolder
 from rondeau.run.metrics import METRICS, read_events
 
-EVENT = {"step": 1, "tokens": 8, "loss": 2.5, "seconds": 0.1, "held_out": None}
+EVENT = {
+    "step": 1,
+    "steps": 9,
+    "tokens": 8,
+    "loss": 2.5,
+    "learning_rate": 0.1,
+    "gradient_norm": 1.0,
+    "tokens_per_second": 80.0,
+    "seconds": 0.1,
+    "held_out": None,
+}
 LOOK = {"loss": 2.0, "targets": 9, "best": True, "measure": "perplexity", "samples": []}
 
 
