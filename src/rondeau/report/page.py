@@ -6,16 +6,12 @@ escapes everything. It knows no training: a run is all it needs.
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
 
 from rondeau.config import DecodingConfig
 from rondeau.evaluation.copies import Novelty, Span
@@ -25,6 +21,7 @@ from rondeau.language_model import LanguageModel
 from rondeau.report import words
 from rondeau.report.curves import Axes, Curve, Level, Point, chart
 from rondeau.report.data import ReportData, Row, Sample, gather
+from rondeau.report.templates import SHOWN_SENTENCE, render
 from rondeau.text.corpus import EMBEDDED
 
 NAME = "report.html"
@@ -32,7 +29,7 @@ WIDE, NARROW = (760, 320), (370, 280)
 """Sizes of a chart on a desk and on a phone."""
 SHADES, DARKEST = 10, 12.0
 """Shades of the heat-map, and the bits that the last one begins at."""
-SHOWN_NAME, SHOWN_SENTENCE, SHOWN_SAMPLE, SHOWN_SPANS, SHOWN_SOURCES = 120, 1000, 1000, 8, 20
+SHOWN_SAMPLE, SHOWN_SPANS, SHOWN_SOURCES = 1000, 8, 20
 """The most that is shown of each: characters, spans of a sample, sources."""
 
 HELD_OUT = {
@@ -58,21 +55,8 @@ def write_report(model: LanguageModel, *, out: Path | None = None) -> Path:
 
 def page(data: ReportData) -> str:
     """The whole page as HTML: the same for the same data."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "number": words.number,
-        "bits": words.bits,
-        "percent": words.percent,
-        "visible": words.visible,
-        "language": words.language,
-        "name": lambda text: words.cut(text, SHOWN_NAME),
-        "setting": lambda value: words.cut(json.dumps(value, ensure_ascii=False), SHOWN_NAME),
-        "sentence": lambda text: words.sentence(text, SHOWN_SENTENCE),
-    }
-    template = resources.files("rondeau.report").joinpath("page.html.j2").read_text("utf-8")
-    return environment.from_string(template).render(
+    return render(
+        "page.html.j2",
         data=data,
         results=data.results,
         shape=_shape(data),

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rondeau.files import write_output
+from rondeau.report.pictures import COLOURS, font_families
 from rondeau.studies.compare import ELSEWHERE, ComparedRun
-from rondeau.studies.pictures import COLOURS, font_families
 
 AXES = ("steps", "seconds of training", "characters read")
 STYLES = ("-", "--", ":")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rondeau.files import write_atomic
+from rondeau.report.pictures import COLOURS
 from rondeau.studies.notebook import (
     CONTINUED_CHARACTERS,
     EXPERIMENTS,
@@ -19,7 +20,6 @@ from rondeau.studies.notebook import (
     as_json,
     ngram_perplexities,
 )
-from rondeau.studies.pictures import COLOURS
 
 
 def grouped(reports: Sequence[Report]) -> dict[ExperimentName, list[Report]]:

@@ -1,0 +1,84 @@
+"""Pictures that a slide can carry: one style, colours, and fonts for text in any script.
+
+It knows no run: what is drawn is the caller's business. matplotlib is loaded at the first picture.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+COLOURS = (
+    "#0072B2",
+    "#56B4E9",
+    "#D55E00",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#000000",
+    "#999999",
+)
+CHINESE_FONTS = ("wqy-microhei.ttc", "NotoSansCJK-Regular.ttc", "PingFang.ttc", "msyh.ttc")
+FONT_MISSING = (
+    "the picture shows Chinese characters by their numbers, since no font here has them; "
+    "on Debian the package fonts-wqy-microhei has one"
+)
+DOTS_PER_INCH = 150
+
+
+def font_families(text: str) -> list[str] | None:
+    """The fonts in which matplotlib can show a text; None if it would need one that is missing.
+
+    Debian has one in the package fonts-wqy-microhei.
+    """
+    from matplotlib import font_manager
+
+    latin = ["DejaVu Sans"]
+    if text.isascii():
+        return latin
+    paths = {Path(path).name: path for path in font_manager.findSystemFonts()}
+    for name in CHINESE_FONTS:
+        if name in paths:
+            font_manager.fontManager.addfont(paths[name])
+            return [*latin, font_manager.FontProperties(fname=paths[name]).get_name()]
+    return None
+
+
+def drawable(text: str) -> str:
+    """A text as a picture can show it: as it is, or by numbers where no font here has it."""
+    return text if font_families(text) else text.encode("ascii", "backslashreplace").decode()
+
+
+@contextlib.contextmanager
+def figure(width: float, height: float, *, text: str = "") -> Iterator[Figure]:
+    """An empty figure of so many inches in the house's style, with fonts for a text."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    settings = {
+        "font.family": font_families(text) or ["DejaVu Sans"],
+        "font.size": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.25,
+        "axes.titlesize": 11,
+        "axes.titlelocation": "left",
+        "legend.frameon": False,
+    }
+    with rc_context(settings):
+        yield Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
+
+
+def as_png(drawn: Figure) -> bytes:
+    """A figure as the bytes of a PNG, the same for the same figure."""
+    buffer = io.BytesIO()
+    drawn.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
