@@ -9,7 +9,7 @@ import contextlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +31,16 @@ FONT_MISSING = (
     "on Debian the package fonts-wqy-microhei has one"
 )
 DOTS_PER_INCH = 150
+STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+}
 
 
 def font_families(text: str) -> list[str] | None:
@@ -62,18 +72,8 @@ def figure(width: float, height: float, *, text: str = "") -> Iterator[Figure]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    settings = {
-        "font.family": font_families(text) or ["DejaVu Sans"],
-        "font.size": 10,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "grid.alpha": 0.25,
-        "axes.titlesize": 11,
-        "axes.titlelocation": "left",
-        "legend.frameon": False,
-    }
-    with rc_context(settings):
+    families = font_families(text) or ["DejaVu Sans"]
+    with rc_context(STYLE | {"font.family": families}):
         yield Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
 
 
