@@ -37,6 +37,8 @@ app = App(
     help="Recurrent language models: train, generate, and measure honestly.",
     version=rondeau.__version__,
 )
+for level in (app, app.meta):
+    level.suppress_keyboard_interrupt = False  # an interruption's code is for `main` to say
 VERBS = (train, prepare, generate, evaluate, score, infill, compare, info, report, reproduce)
 for verb in VERBS:
     app.command(verb)
