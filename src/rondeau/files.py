@@ -24,7 +24,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that every reader sees the old content or the new, never a part.
 
     Temporary file in the same folder, fsync, rename, fsync of the folder. A kill leaves the
-    temporary one, which `temporaries` finds.
+    temporary one, whose name `is_temporary` knows.
     """
     make_folder(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=TEMPORARY)
@@ -43,9 +43,9 @@ def write_atomic(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-def temporaries(folder: Path) -> list[Path]:
-    """What was to become files of a folder and isn't whole."""
-    return list(folder.glob(f".*-*{TEMPORARY}"))
+def is_temporary(name: str) -> bool:
+    """Whether a name is that of a file or folder which isn't whole, or never was made so."""
+    return name.startswith(".") and name.endswith(TEMPORARY)
 
 
 @contextlib.contextmanager
@@ -56,12 +56,13 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     start = f".{path.name}-"
     with one_at_a_time(path.parent):
-        for left in temporaries(path.parent):
-            if left.name.startswith(start) and not _held(left):
+        for left in path.parent.iterdir():
+            if left.name.startswith(start) and is_temporary(left.name) and not _held(left):
                 shutil.rmtree(left, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=start, suffix=TEMPORARY))
         holder = os.open(folder, os.O_RDONLY)
-        fcntl.flock(holder, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):
+            fcntl.flock(holder, fcntl.LOCK_EX)
     try:
         yield folder
         sync_folder(folder)
@@ -74,8 +75,11 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def _held(folder: Path) -> bool:
-    """Whether a process that lives fills a folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Whether a process that lives fills a folder, or it can't be told."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -2,11 +2,15 @@
 
     python operations.py '{"root": …, "tally": …, "at": 7, "fault": "kill"}' train …
 
-counts opening for writing, write, fsync, rename, unlink, mkdir and rmdir. Fault `kill` is SIGKILL
-before the operation (of a write, in the middle of its bytes); SIGINT and SIGTERM come before it and
-before the next; ENOSPC and EACCES fail from there on, as a full disk and a lost permission do; EIO
-fails once. `tally` is a file that holds the count and
-the last operation, however the process ends.
+counts opening for writing, write, fsync, rename, unlink, mkdir and rmdir. The faults:
+
+    kill             SIGKILL before the operation; of a write, in the middle of its bytes
+    power            the same, once all is gone from the folder that wasn't fsynced
+    SIGINT, SIGTERM  before the operation and before the next
+    ENOSPC, EACCES   from there on, as a full disk and a lost permission do
+    EIO              once
+
+`tally` is a file that holds the count and the last operation, however the process ends.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ import signal
 import sys
 from pathlib import Path
 from typing import Any
+
+from durability import Disk
 
 TALLY = 4096
 STAYS = {
@@ -41,6 +47,7 @@ def inject(*, root: str, tally: str, at: int | None = None, fault: str = "kill")
     with Path(tally).open("r+b") as file:
         told = mmap.mmap(file.fileno(), TALLY)
     count = 0
+    disk = Disk(Path(root)) if fault == "power" else None
 
     def inside(path: Any, folder: int | None = None) -> bool:
         if isinstance(path, int):
@@ -63,7 +70,11 @@ def inject(*, root: str, tally: str, at: int | None = None, fault: str = "kill")
         return count == at or name in STAYS.get(fault, ())
 
     def go_wrong() -> None:
-        if fault == "kill":
+        nonlocal count
+        if disk is not None:
+            count = -(2**30)  # what is done now isn't the command's
+            disk.lose()
+        if fault in ("kill", "power"):
             os.kill(os.getpid(), signal.SIGKILL)
         number = getattr(errno, fault)
         raise OSError(number, os.strerror(number))
@@ -72,7 +83,10 @@ def inject(*, root: str, tally: str, at: int | None = None, fault: str = "kill")
         def watched(path: Any, *arguments: Any, **named: Any) -> Any:
             if inside(path, named.get("dir_fd")) and due(name, path):
                 go_wrong()
-            return call(path, *arguments, **named)
+            result = call(path, *arguments, **named)
+            if disk is not None and name == "fsync" and inside(path):
+                disk.sync(Path(f"/proc/self/fd/{path}").readlink())
+            return result
 
         return watched
 

@@ -48,6 +48,23 @@ def test_killed_again_while_it_goes_on_it_goes_on_all_the_same(
     record_property("figures", f"crash points of resumed trainings: {kills} kills")
 
 
+def test_after_a_loss_of_power_at_any_file_operation_it_goes_on_to_the_same_bits(
+    warm, whole, operations, place, rhymes, long, record_property
+):
+    phases: Counter[str] = Counter()
+    points = range(1, operations + 1) if long else sample(operations, 6, seed=2)
+    for at in points:
+        run = fresh(place / "power")
+        lost = warm([*usual(rhymes), "--out", run], root=run.parent, at=at, fault="power")
+        assert lost.killed, (at, lost)
+        phases[phase(run)] += 1
+        check_readable(run)
+        resumed = go_on(warm, run, usual(rhymes))
+        assert resumed.code == 0, (at, lost, resumed)
+        assert differences(whole, run) == [], (at, lost, resumed)
+    record_property("figures", f"losses of power: {len(points)} of {operations}, {dict(phases)}")
+
+
 def test_a_killed_prepare_leaves_a_whole_corpus_or_none_and_no_litter_once_it_is_repeated(
     warm, whole, place, rhymes, long
 ):

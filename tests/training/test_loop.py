@@ -116,6 +116,14 @@ def test_training_stops_when_the_held_out_text_gets_no_better(tmp_path, rhymes):
     assert training.step == training.best_step + 20
 
 
+def test_the_step_that_stops_early_is_saved_too(tmp_path, rhymes):
+    settings = {"steps": 2000, "eval_every": 10, "lr": 0.05, "schedule": "constant", "patience": 2}
+    training = rondeau.train(rhymes, config(**settings, checkpoint_every=7), out=tmp_path / "run")
+    list(training)
+    assert training.step % 7
+    assert rondeau.resume(tmp_path / "run").step == training.step
+
+
 def test_a_loss_that_is_not_finite_stops_with_advice_and_the_checkpoint_stays(tmp_path, rhymes):
     training = rondeau.train(rhymes, config(eval_every=10), out=tmp_path / "run")
     plain = training.model.loss

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import stat
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from rondeau.errors import RunError
-from rondeau.files import make_folder, one_at_a_time, sha256, temporaries, write_atomic
+from rondeau.files import is_temporary, make_folder, one_at_a_time, sha256, write_atomic
 from rondeau.formats import check_version, misfit, read_object, shown
 from rondeau.version import __version__
 
@@ -170,9 +171,9 @@ class RunFolder:
     def tidy(self) -> None:
         """Remove what writers that were killed have left of files."""
         with one_at_a_time(self.path):
-            for folder in (self.path, *(path for path in self.path.rglob("*") if path.is_dir())):
-                for path in temporaries(folder):
-                    path.unlink()
+            for folder, _, names in os.walk(self.path):
+                for name in filter(is_temporary, names):
+                    Path(folder, name).unlink()
 
     def names(self) -> list[str]:
         """The files that the manifest names, but for those that are yet to be written."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rondeau.errors import RunError
-from rondeau.files import temporaries
+from rondeau.files import is_temporary
 from rondeau.run.folder import MANIFEST, RunFolder
 from rondeau.run.lock import LOCK, locked
 from rondeau.run.origin import KEPT, ORIGIN
@@ -67,8 +67,8 @@ def beginning(folder: RunFolder) -> Iterator[None]:
 def _entries(path: Path) -> list[Path]:
     """All that lies in the folders of a start, but for temporary files and these folders."""
     folders = [path / name for name in FOLDERS if (path / name).is_dir()]
-    passed = {*folders, *(file for folder in folders for file in temporaries(folder))}
-    return [entry for folder in folders for entry in folder.iterdir() if entry not in passed]
+    found = [entry for folder in folders for entry in folder.iterdir() if entry not in folders]
+    return [entry for entry in found if not is_temporary(entry.name)]
 
 
 def _is_plain(path: Path) -> bool:

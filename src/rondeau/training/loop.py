@@ -273,12 +273,11 @@ class Training:
         )
 
     def _checkpoint_due(self, at_look: bool, seconds: float) -> bool:
-        """Whether to save, so many seconds after the last time: a new best always is."""
+        """Whether to save, so many seconds after the last time: always a new best, and the end."""
         every = self.config.checkpoint_every
         regular = at_look if every is None else self.step % every == 0
         best = at_look and self.best_step == self.step
-        last = self.step == self.steps
-        return regular or best or last or seconds > 60 * self.config.checkpoint_minutes
+        return regular or best or self.done or seconds > 60 * self.config.checkpoint_minutes
 
     def _step_back(self, error: _NonFiniteError) -> str:
         """Return to the last checkpoint, or the beginning, once, and learn more slowly; a note."""
