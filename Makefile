@@ -1,5 +1,5 @@
 # Every word sets up what it needs in .venv, with plain pip.
-.PHONY: demo test check bench reproduce clean
+.PHONY: demo test test-faults check bench reproduce clean
 
 PYTHON ?= python3
 RUN := .venv/bin/
@@ -15,6 +15,9 @@ demo: .venv/ready  ## train on the embedded songs, sing, and say what to try nex
 
 test: .venv/ready  ## all tests
 	$(RUN)python -m pytest --numprocesses 2
+
+test-faults: .venv/ready  ## trainings killed at every file operation, disks that fail: minutes, with figures
+	$(RUN)python -m pytest --numprocesses 2 --long tests/faults
 
 check: .venv/ready  ## style, types and the direction of imports
 	$(RUN)ruff check .

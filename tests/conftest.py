@@ -1,5 +1,7 @@
 """Shared pieces: small texts, and a small trained run."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -16,6 +18,19 @@ hypothesis.settings.load_profile("same")
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 SMALL = {"hidden": 16, "batch": 4, "seq_len": 16, "threads": 1}
 RHYMES = [f"{a}{b}{c}来了\n{c}{b}{a}走了" for a in "猫狗鸟鱼" for b in "白黑" for c in "大小好"]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="fault tests in their long form")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the figures that tests have recorded."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "figures" and report.when == "call":
+                    terminalreporter.write_line(value)
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +73,51 @@ def cloze_run(tmp_path_factory, rhymes) -> Path:
     )
     rondeau.train(rhymes, config, out=out).finish()
     return out
+
+
+@pytest.fixture(scope="session")
+def place():
+    """A folder in memory where there is one: thousands of fsyncs then wait for no disk."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as name:
+        yield Path(name).resolve()
+
+
+@pytest.fixture(scope="session")
+def warm(place):
+    """Runs command lines in children of one warm process, with faults in them."""
+    from runs import Warm
+
+    process = Warm(place)
+    yield process
+    process.close()
+
+
+@pytest.fixture(scope="session")
+def whole(warm, place, rhymes):
+    """The uninterrupted training that is cut off elsewhere; the warm process has its kernels."""
+    from runs import fresh, usual
+
+    run = fresh(place / "whole")
+    assert warm([*usual(rhymes), "--out", run], fork=False).code == 0
+    return run
+
+
+@pytest.fixture(scope="session")
+def operations(warm, whole, place, rhymes):
+    """How many file operations that training takes, after one in a process of its own."""
+    from runs import differences, fresh, usual
+
+    run = fresh(place / "counted")
+    result = warm([*usual(rhymes), "--out", run], root=run)
+    assert differences(whole, run) == []
+    return result.operations
+
+
+@pytest.fixture
+def long(request):
+    """Whether every case is wanted, not a sample."""
+    return request.config.getoption("--long")
 
 
 @pytest.fixture(name="rondeau")

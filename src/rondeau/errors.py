@@ -6,7 +6,7 @@
     │   ├── CorpusError          a text that cannot be read or used
     │   ├── RunError             a run folder that is missing, damaged or of another kind
     │   └── UnsupportedError     a request that this model or backend cannot serve
-    └── TrainingError            training cannot go on (a non-finite loss or gradient)
+    └── TrainingError            training cannot go on (a non-finite loss, a full disk)
 
 Every message is one line that names the option or file, the value and the remedy.
 """

@@ -1,15 +1,18 @@
 """The run folder: all or nothing, checked on every read."""
 
+import contextlib
+import errno
 import json
 import os
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rondeau.errors import OptionError, RunError
-from rondeau.files import write_atomic, write_output
+from rondeau.files import make_folder, sync_folder, write_atomic, write_output
 from rondeau.run.folder import RunFolder
 
 bytes_by_name = st.dictionaries(
@@ -135,6 +138,75 @@ def test_removed_files_are_gone_from_disk_and_manifest(tmp_path):
     folder.change({"new": b"4"}, remove=["old"])
     assert not (tmp_path / "old").exists()
     assert [folder.has(name) for name in ("old/a", "kept", "new")] == [False, True, True]
+
+
+def test_a_change_that_was_cut_off_is_settled_by_the_next_one_file_by_file(tmp_path, monkeypatch):
+    folder = RunFolder.create(tmp_path)
+    folder.change({"a": b"old a", "b": b"old b"})
+
+    def write_once(path, data):
+        if path.name in ("b", "d"):
+            raise KeyboardInterrupt
+        write_atomic(path, data)
+
+    for files in ({"a": b"new a", "b": b"new b"}, {"c": b"c", "d": b"d"}):
+        monkeypatch.setattr("rondeau.run.folder.write_atomic", write_once)
+        with pytest.raises(KeyboardInterrupt):
+            folder.change(files)
+        monkeypatch.undo()
+    assert folder.names() == ["a", "b", "c"]
+    assert [folder.read(name) for name in "abc"] == [b"new a", b"old b", b"c"]
+    folder.change({})
+    files = json.loads((tmp_path / "manifest.json").read_bytes())["files"]
+    assert {name: len(hashes) for name, hashes in files.items()} == {"a": 1, "b": 1, "c": 1}
+
+
+def test_a_damaged_file_stays_damaged_when_a_change_is_settled(tmp_path):
+    folder = RunFolder.create(tmp_path)
+    folder.change({"a": b"a"})
+    manifest = (tmp_path / "manifest.json").read_text()
+    (tmp_path / "manifest.json").write_text(manifest.replace('": [', '": ["",'))
+    (tmp_path / "a").write_bytes(b"b")
+    folder.change({})
+    with pytest.raises(RunError, match="is damaged"):
+        folder.read("a")
+
+
+def test_what_a_killed_writer_has_left_is_tidied_and_files_of_others_are_not(tmp_path):
+    folder = RunFolder.create(tmp_path)
+    folder.change({"private/a": b"a"})
+    (tmp_path / "private" / ".a-12345678.part").write_bytes(b"half")
+    (tmp_path / ".hidden").write_bytes(b"mine")
+    folder.tidy()
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == [
+        ".hidden",
+        "a",
+        "manifest.json",
+    ]
+
+
+def test_a_folder_that_is_made_is_durable_where_it_lies(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+
+    def seen(descriptor):
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    make_folder(tmp_path / "a" / "b")
+    assert synced == [tmp_path, tmp_path / "a"]
+
+
+@pytest.mark.parametrize(("reason", "told"), [(errno.EIO, True), (errno.EINVAL, False)])
+def test_a_folder_that_cannot_be_made_durable_is_told_unless_the_system_never_can(
+    tmp_path, monkeypatch, reason, told
+):
+    def fails(descriptor):
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError) if told else contextlib.nullcontext():
+        sync_folder(tmp_path)
 
 
 def test_a_folder_in_use_is_not_taken(tmp_path):

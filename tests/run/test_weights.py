@@ -11,7 +11,12 @@ import rondeau
 from rondeau.config import ModelConfig
 from rondeau.errors import RunError
 from rondeau.network.model import Model
-from rondeau.run.checkpoints import Checkpoint, latest_checkpoint, save_checkpoint
+from rondeau.run.checkpoints import (
+    Checkpoint,
+    latest_checkpoint,
+    name_checkpoint,
+    write_checkpoint,
+)
 from rondeau.run.folder import RunFolder, to_json
 from rondeau.run.weights import config_to_dict, load_weights, weights_to_bytes
 
@@ -48,7 +53,8 @@ def test_only_the_latest_and_the_best_checkpoint_are_kept(tmp_path):
     folder.change({"config.json": to_json(config_to_dict(model, whole_documents=True))})
     for step, best in ((10, 10), (20, 10), (30, 10), (40, 40)):
         checkpoint = Checkpoint(step, weights_to_bytes(model), {"step": step})
-        save_checkpoint(folder, checkpoint, best=best, keep=1, others={})
+        write_checkpoint(folder, checkpoint)
+        name_checkpoint(folder, step, best=best, keep=1, others={})
     assert latest_checkpoint(folder)[0].state == {"format_version": 1, "step": 40}
     kept = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert kept == ["index.json", "step-00000040"]

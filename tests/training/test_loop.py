@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +12,11 @@ import torch
 import rondeau
 from conftest import RHYMES, SMALL
 from rondeau.errors import RunError, TrainingError
+from rondeau.run import start
 from rondeau.run.checkpoints import saved_steps
+from rondeau.run.folder import RunFolder
 from rondeau.run.metrics import read_events
+from rondeau.training import loop
 from rondeau.training.loop import Training
 from rondeau.training.optimisation import learning_rate
 
@@ -110,6 +114,14 @@ def test_training_stops_when_the_held_out_text_gets_no_better(tmp_path, rhymes):
     training.finish()
     assert training.step < 2000
     assert training.step == training.best_step + 20
+
+
+def test_the_step_that_stops_early_is_saved_too(tmp_path, rhymes):
+    settings = {"steps": 2000, "eval_every": 10, "lr": 0.05, "schedule": "constant", "patience": 2}
+    training = rondeau.train(rhymes, config(**settings, checkpoint_every=7), out=tmp_path / "run")
+    list(training)
+    assert training.step % 7
+    assert rondeau.resume(tmp_path / "run").step == training.step
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice_and_the_checkpoint_stays(tmp_path, rhymes):
@@ -226,6 +238,96 @@ def test_two_trainings_in_one_folder_are_one_too_many(tmp_path, rhymes):
         rondeau.resume(tmp_path / "run")
     events.close()
     assert rondeau.resume(tmp_path / "run").step == 20
+
+
+def test_a_training_without_a_checkpoint_goes_on_from_its_start_to_the_same_bits(tmp_path, rhymes):
+    whole = rondeau.train(rhymes, config(), out=tmp_path / "whole").finish()
+    for _ in rondeau.train(rhymes, config(), out=tmp_path / "cut"):
+        break
+    training = rondeau.resume(tmp_path / "cut")
+    assert (training.step, read_events(training.folder)) == (0, [])
+    assert same(weights(whole), weights(training.finish()))
+
+
+def test_a_start_that_was_cut_off_is_begun_again_and_nothing_else_is_touched(
+    tmp_path, rhymes, monkeypatch
+):
+    out, put = tmp_path / "run", RunFolder.put
+
+    def killed(self, name, data):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "put", killed)
+    with pytest.raises(KeyboardInterrupt):
+        rondeau.train(rhymes, config(layers=2), out=out)
+    monkeypatch.setattr(RunFolder, "put", put)
+    assert (out / "config.json").exists()
+    with pytest.raises(RunError, match=r"its start was cut off.*begin again with --out"):
+        rondeau.resume(out)
+    (out / "mine.txt").write_text("mine")
+    with pytest.raises(RunError, match="already exists"):
+        rondeau.train(rhymes, config(), out=out)
+    (out / "mine.txt").unlink()
+    (out / ".config.json-12345678.part").write_text("{")
+    rondeau.train(rhymes, config(layers=1), out=out)
+    assert rondeau.resume(out).config.layers == 1
+    assert not list(out.rglob("*.part"))
+
+
+def test_of_two_trainings_that_begin_at_once_in_a_folder_the_second_is_refused(
+    tmp_path, rhymes, monkeypatch
+):
+    out = tmp_path / "run"
+
+    def look_beside_another(folder):
+        monkeypatch.setattr(loop, "beginning", start.beginning)
+        rondeau.train(rhymes, config(layers=1), out=out)
+        return start.beginning(folder)
+
+    monkeypatch.setattr(loop, "beginning", look_beside_another)
+    with pytest.raises(RunError, match="another training has begun there"):
+        rondeau.train(rhymes, config(layers=2), out=out)
+    assert rondeau.resume(out).config.layers == 1
+    with start.beginning(start.new_run(tmp_path / "other")):
+        with pytest.raises(RunError, match="is being trained"):
+            rondeau.train(rhymes, config(), out=tmp_path / "other")
+        assert [p.name for p in (tmp_path / "other").iterdir()] == ["private"]
+
+
+def test_a_checkpoint_that_was_written_but_not_named_is_named_when_it_goes_on(
+    tmp_path, rhymes, monkeypatch
+):
+    settings = config(eval_every=10, steps=20)
+    whole = rondeau.train(rhymes, settings, out=tmp_path / "whole").finish()
+    named = Training._name
+
+    def killed(self, checkpoint):
+        if self.step == 20:
+            raise KeyboardInterrupt
+        named(self, checkpoint)
+
+    monkeypatch.setattr(Training, "_name", killed)
+    with pytest.raises(KeyboardInterrupt):
+        list(rondeau.train(rhymes, settings, out=tmp_path / "cut"))
+    monkeypatch.undo()
+    assert rondeau.resume(tmp_path / "cut").step == 20
+    assert same(weights(whole), weights(rondeau.load(tmp_path / "cut")))
+
+
+def test_events_are_durable_before_a_checkpoint_counts_on_them(tmp_path, rhymes, monkeypatch):
+    training = rondeau.train(rhymes, config(steps=10), out=tmp_path / "run")
+    order, fsync = [], os.fsync
+
+    def seen(descriptor):
+        order.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    list(training)
+    metrics = order.index(tmp_path / "run/metrics.jsonl")
+    assert metrics < order.index(tmp_path / "run/checkpoints/step-00000010")
+    # Folders that were made for it are entered durably where they lie.
+    assert tmp_path / "run/checkpoints" in order
 
 
 def test_a_training_that_was_cut_off_says_so_when_it_goes_on(tmp_path, rhymes):

@@ -10,10 +10,12 @@ import io
 import os
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.argument import ArgumentCollection
 from cyclopts.config import Dict, Env
 
 import rondeau
@@ -24,9 +26,10 @@ from rondeau.cli.prepare import prepare
 from rondeau.cli.report import report
 from rondeau.cli.reproduce import reproduce
 from rondeau.cli.score import score
+from rondeau.cli.signals import exit_code, termination_raised
 from rondeau.cli.train import train
 from rondeau.cli.use import generate, info
-from rondeau.config import BUDGETS, flag
+from rondeau.config import BUDGETS, TrainConfig, flag
 from rondeau.errors import OptionError, RondeauError
 
 app = App(
@@ -34,6 +37,8 @@ app = App(
     help="Recurrent language models: train, generate, and measure honestly.",
     version=rondeau.__version__,
 )
+for level in (app, app.meta):
+    level.suppress_keyboard_interrupt = False  # an interruption's code is for `main` to say
 VERBS = (train, prepare, generate, evaluate, score, infill, compare, info, report, reproduce)
 for verb in VERBS:
     app.command(verb)
@@ -51,8 +56,14 @@ def launch(
     config
         TOML file with settings, one `flag = value` a line.
     """
-    app.config = (Env("RONDEAU_", command=False),)
+    resumes = any(token.partition("=")[0] == "--resume" for token in tokens)
+    environment = Env("RONDEAU_", command=False)
+    app.config = (_but_settings(environment) if resumes else environment,)
     if config is not None:
+        if resumes:
+            raise OptionError(
+                f"--config {config}: a run goes on with its own settings; leave it out"
+            )
         try:
             values = tomllib.loads(config.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -66,20 +77,32 @@ def launch(
     app(tokens, exit_on_error=False, print_error=False)
 
 
+def _but_settings(environment: Env) -> Callable[..., None]:
+    """The environment without what a run has settled at its start."""
+    settled = {flag(name) for name in TrainConfig.field_names()}
+
+    def take(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+        heard = [argument for argument in arguments if argument.name not in settled]
+        environment(app, commands, ArgumentCollection(heard))  # type: ignore[no-untyped-call]
+
+    return take
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0, 2 for a user's mistake, 1 for another failure."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        app.meta(arguments, exit_on_error=False, print_error=False)
-        sys.stdout.flush()
+        with termination_raised():
+            app.meta(arguments, exit_on_error=False, print_error=False)
+            sys.stdout.flush()
     except (RondeauError, CycloptsError, OSError) as error:
         if isinstance(error, BrokenPipeError):  # the reader of a pipe has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
         print(f"rondeau: error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2 if isinstance(error, CycloptsError) else getattr(error, "exit_code", 1))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt as interrupt:
+        sys.exit(exit_code(interrupt))
     sys.exit(0)

@@ -7,6 +7,7 @@ from pathlib import Path
 from rondeau.cli.output import note_compilation
 from rondeau.cli.use import Computing, load
 from rondeau.config import ComputeConfig
+from rondeau.errors import RondeauError
 
 
 def report(
@@ -26,6 +27,10 @@ def report(
     """
     from rondeau.report.page import write_report
 
-    path = write_report(load(run, compute), out=out)
+    try:
+        path = write_report(load(run, compute), out=out)
+    except OSError as error:
+        reason = f"cannot be written to: {error.strerror or error}"
+        raise RondeauError(f"{run}: {reason}; name a file elsewhere with --out") from None
     note_compilation(False)
     print(path)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -18,6 +15,7 @@ from rondeau.cli.output import (
     print_json,
     print_numbers,
 )
+from rondeau.cli.signals import interruptible
 from rondeau.config import TrainConfig
 from rondeau.errors import OptionError
 
@@ -47,7 +45,8 @@ def train(
     out
         The run folder to make (default: runs/NAME, numbered).
     resume
-        Go on with an interrupted run, with its own settings.
+        Go on with a run that was interrupted or killed, with its own settings, whatever the
+        environment says.
     json
         Print the final numbers as one JSON document.
     quiet
@@ -61,10 +60,14 @@ def train(
         training = loop.resume(resume, corpus)
     else:
         training = loop.train(corpus, settings, out=out)
-    code = run_training(training, quiet=quiet)
-    if code:
-        sys.exit(code)
-    model = training.finish()
+    try:
+        code = run_training(training, quiet=quiet)
+        if code:
+            sys.exit(code)
+        model = training.finish()
+    except KeyboardInterrupt:
+        say_how_to_go_on(training)
+        raise
     if json:
         print_json(model.info())
     else:
@@ -82,15 +85,20 @@ def run_training(training: Training, *, quiet: bool) -> int:
             note_compilation(quiet)
             progress.show(event)
     if training.interrupted:
-        print(
-            f"rondeau: interrupted after step {training.step}, which is saved; "
-            f"rondeau train --resume {training.folder.path} goes on",
-            file=sys.stderr,
-        )
+        say_how_to_go_on(training)
         return 128 + signals[0]
     if not quiet and training.step < training.steps:
         note(f"stopped early: no better for {training.config.patience} looks at the held-out text")
     return 0
+
+
+def say_how_to_go_on(training: Training) -> None:
+    """A line for the user who has ended a training."""
+    print(
+        f"rondeau: interrupted after step {training.step}, which is saved; "
+        f"rondeau train --resume {training.folder.path} goes on",
+        file=sys.stderr,
+    )
 
 
 def report_training(model: LanguageModel, training: Training) -> None:
@@ -102,20 +110,3 @@ def report_training(model: LanguageModel, training: Training) -> None:
     for sentence in training.verdict:
         print(sentence)
     print(f"All of it, with curves and samples: {training.folder.path / 'report.html'}")
-
-
-@contextlib.contextmanager
-def interruptible(training: Training) -> Iterator[list[int]]:
-    """Turn SIGINT and SIGTERM into an end after the step under way; lists what came."""
-    came: list[int] = []
-
-    def handle(number: int, frame: Any) -> None:
-        came.append(number)
-        training.interrupt()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -46,11 +46,15 @@ SPLIT = {
 def write_report(model: LanguageModel, *, out: Path | None = None) -> Path:
     """Write the report of a run into it, or to another file, and say where it is.
 
-    Raises RunError for a damaged run, OptionError where it can't be written.
+    Raises RunError for a damaged run, OSError where it can't be written to, OptionError where `out`
+    can't.
     """
-    path = out or model.run.path / NAME
-    write_output(path, page(gather(model)).encode())
-    return path
+    content = page(gather(model)).encode()
+    if out is not None:
+        write_output(out, content)
+        return out
+    model.run.put(NAME, content)
+    return model.run.path / NAME
 
 
 def page(data: ReportData) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,8 @@ from rondeau.run.states import state_from_bytes, state_to_bytes
 from rondeau.run.weights import read_shape, read_weights
 
 INDEX = "checkpoints/index.json"
-STATE = r"checkpoints/step-([0-9]{8,15})/training_state\.pt"
+CHECKPOINT = r"checkpoints/step-([0-9]{8,15})/"
+STATE = rf"{CHECKPOINT}training_state\.pt"
 
 STATE_TIMES = 8
 """A training's state has at most so many times the bytes of its weights, and MOST."""
@@ -32,50 +34,55 @@ def checkpoint_name(step: int) -> str:
     return f"checkpoints/step-{step:08d}"
 
 
-def save_checkpoint(
-    folder: RunFolder,
-    checkpoint: Checkpoint,
-    *,
-    best: int | None,
-    keep: int,
-    others: dict[str, bytes],
-) -> None:
-    """Write the latest checkpoint, name it and the best, and drop all but `keep` and the best.
-
-    `others` are files of the run that change with it.
-    """
+def write_checkpoint(folder: RunFolder, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint in place; `name_checkpoint` is to follow."""
     name = checkpoint_name(checkpoint.step)
-    # After a step back later ones are of another past.
-    known = [step for step in saved_steps(folder) if step < checkpoint.step]
-    steps = [*known, checkpoint.step]
-    kept = sorted({*steps[-keep:], *(step for step in steps if step == best)})
-    index = {
-        "format_version": FORMAT_VERSION,
-        "latest": checkpoint.step,
-        "best": best,
-        "steps": kept,
-    }
-    dropped = [step for step in saved_steps(folder) if step not in kept]
     folder.change(
         {
             f"{name}/model.safetensors": checkpoint.weights,
             f"{name}/training_state.pt": state_to_bytes(checkpoint.state),
         }
     )
+
+
+def name_checkpoint(
+    folder: RunFolder, latest: int, *, best: int | None, keep: int, others: dict[str, bytes]
+) -> None:
+    """Name a checkpoint that is in place and the best, and drop all but `keep` and the best.
+
+    `others` are files of the run that change with it, where it isn't the latest already. Done again
+    when a training goes on, which may have been cut off before it came to this: what is left of
+    checkpoints that were begun or dropped goes too.
+    """
+    # After a step back later ones are of another past.
+    steps = [step for step in saved_steps(folder) if step <= latest]
+    kept = sorted({*steps[-keep:], *(step for step in steps if step == best)})
+    index = {"format_version": FORMAT_VERSION, "latest": latest, "best": best, "steps": kept}
+    kept_names = {checkpoint_name(step) for step in kept}
+    with contextlib.suppress(RunError):  # damaged, or not there yet
+        if folder.read_json(INDEX) == index:
+            others = {}
     folder.change(
-        others | {INDEX: to_json(index)},  # an index names a best whose weights are in place
-        remove=[checkpoint_name(step) for step in dropped],
+        others | {INDEX: to_json(index)},  # last: it names a best whose weights are in place
+        remove=sorted(_checkpoint_folders(folder) - kept_names),
     )
 
 
-def latest_checkpoint(folder: RunFolder) -> tuple[Checkpoint, list[str]]:
-    """The newest good checkpoint, and why newer ones were passed over.
+def _checkpoint_folders(folder: RunFolder) -> set[str]:
+    """Every checkpoint that is on the disk or in the manifest, whole or not."""
+    on_disk = (f"checkpoints/{path.name}" for path in folder.place("checkpoints").iterdir())
+    found = (re.match(CHECKPOINT, f"{name}/") for name in (*on_disk, *folder.names()))
+    return {match[0].removesuffix("/") for match in found if match}
 
-    RunError where the run has none that is good.
+
+def latest_checkpoint(folder: RunFolder) -> tuple[Checkpoint | None, list[str]]:
+    """The newest good checkpoint, None before the first, and why newer ones were passed over.
+
+    RunError where there are some and none is good.
     """
     steps = saved_steps(folder)
     if not steps:
-        raise RunError(f"--resume {folder.path}: has no checkpoint; start it again with --out")
+        return None, []
     damaged: list[str] = []
     for step in reversed(steps):
         try:

@@ -2,14 +2,17 @@
 
 `manifest.json` holds the SHA-256 of every file that is read back as a model or a state. While a
 file is being replaced the manifest names the old and the new hash, so that a reader finds a valid
-run at every instant. `metrics.jsonl` only grows and `README.md` is for people: neither is in it.
+run at every instant; what a change that was cut off has left, the next one settles. `metrics.jsonl`
+only grows, `README.md` and `report.html` are for people: none of them is in it.
 A run may be somebody else's: no name and no link in it leads out of it, and no file is read that is
 larger than its kind may be.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 import stat
 from collections.abc import Mapping, Sequence
@@ -18,12 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from rondeau.errors import RunError
-from rondeau.files import one_at_a_time, sha256, write_atomic
+from rondeau.files import is_temporary, make_folder, one_at_a_time, sha256, write_atomic
 from rondeau.formats import check_version, misfit, read_object, shown
 from rondeau.version import __version__
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+ABSENT = ""
+"""Stands for the hash of a file that isn't there yet."""
 MOST = 2**26
 """Most bytes of a file of which nothing else is known."""
 
@@ -54,7 +59,7 @@ class RunFolder:
                 f"--out {path}: already exists; choose another, or continue it with --resume {path}"
             )
         try:
-            folder.path.mkdir(parents=True, exist_ok=True)
+            make_folder(folder.path)
         except OSError as error:
             raise RunError(f"--out {path}: cannot be made: {error.strerror}") from None
         return folder
@@ -123,9 +128,9 @@ class RunFolder:
             self._change(files, remove)
 
     def _change(self, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
-        before = self._manifest()["files"] if (self.path / MANIFEST).exists() else {}
+        before = self._settled()
         hashes = {name: [sha256(data)] for name, data in files.items()}
-        during = before | {name: before.get(name, []) + new for name, new in hashes.items()}
+        during = before | {name: before.get(name, [ABSENT]) + new for name, new in hashes.items()}
         self._write_manifest(during)
         for name, data in files.items():
             write_atomic(self.place(name), data)
@@ -142,13 +147,42 @@ class RunFolder:
             else:
                 target.unlink(missing_ok=True)
 
+    def _settled(self) -> dict[str, list[str]]:
+        """What the manifest names; of a change that was cut off, what came about."""
+        files = self._manifest()["files"] if (self.path / MANIFEST).exists() else {}
+        settled = {name: self._settle(name, accepted) for name, accepted in files.items()}
+        return {name: accepted for name, accepted in settled.items() if accepted != [ABSENT]}
+
+    def _settle(self, name: str, accepted: list[str]) -> list[str]:
+        """Of several hashes the file's own; all of them where it is damaged, which readers tell."""
+        if len(accepted) == 1:
+            return accepted
+        found, path = ABSENT, self.place(name)
+        if path.is_file():
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        return [found] if found in accepted else accepted
+
+    def put(self, name: str, data: bytes) -> None:
+        """Replace or add a file that the manifest doesn't name."""
+        with one_at_a_time(self.path):
+            write_atomic(self.place(name), data)
+
+    def tidy(self) -> None:
+        """Remove what writers that were killed have left of files."""
+        with one_at_a_time(self.path):
+            for folder, _, names in os.walk(self.path):
+                for name in filter(is_temporary, names):
+                    Path(folder, name).unlink()
+
     def names(self) -> list[str]:
-        """The files that the manifest names."""
-        return list(self._manifest()["files"]) if (self.path / MANIFEST).exists() else []
+        """The files that the manifest names, but for those that are yet to be written."""
+        files = self._manifest()["files"] if (self.path / MANIFEST).exists() else {}
+        return [name for name in files if ABSENT not in files[name] or self.place(name).exists()]
 
     def has(self, name: str) -> bool:
-        """Whether the manifest names a file."""
-        return name in self._manifest()["files"]
+        """Whether `names` has a file."""
+        return name in self.names()
 
     def _manifest(self) -> dict[str, Any]:
         source = str(self.path / MANIFEST)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from rondeau.errors import RunError
+from rondeau.files import make_folder
 from rondeau.run.folder import RunFolder
 
 LOCK = "private/lock"
@@ -24,7 +25,7 @@ LOCK = "private/lock"
 def locked(folder: RunFolder) -> Iterator[None]:
     """Hold a run for training; RunError while another process does."""
     path = folder.place(LOCK)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with path.open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

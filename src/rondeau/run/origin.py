@@ -16,6 +16,7 @@ from rondeau.config import TextConfig
 from rondeau.errors import CorpusError, RunError
 from rondeau.formats import misfit
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
+from rondeau.run.results import read_results
 from rondeau.text.corpus import Corpus
 from rondeau.text.loading import load_corpus
 
@@ -74,4 +75,6 @@ def read_corpus(
             f"{name}: no longer the text that {folder.path} was trained on, with the same splits; "
             "put that back, or to go on training name where it is now"
         )
+    if wanted == [folder.path / KEPT]:
+        return replace(corpus, sources=tuple(read_results(folder)["data"]["sources"]))
     return corpus

@@ -15,8 +15,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +26,7 @@ from numpy.typing import NDArray
 
 from rondeau.config import TextConfig, flag
 from rondeau.errors import CorpusError, OptionError, RondeauError
-from rondeau.files import sync_folder
+from rondeau.files import make_folder, new_folder
 from rondeau.formats import check_version, read_object
 from rondeau.text.corpus import Corpus, arrange, joiner
 from rondeau.text.documents import Alphabet, Documents
@@ -70,19 +68,14 @@ def prepare(
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise OptionError(f"--out {out}: already exists; choose another")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
+        make_folder(out.parent)
     except OSError as error:
         raise OptionError(f"--out {out}: cannot be made: {error.strerror}") from None
     try:
-        notes = _write(folder, sources, config, report)
-        folder.chmod(0o755)
-        folder.replace(out)
-        sync_folder(out.parent)
+        with new_folder(out) as folder:
+            notes = _write(folder, sources, config, report)
     except OSError as error:
-        raise RondeauError(f"--out {out}: cannot be written: {error.strerror}") from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        raise RondeauError(f"--out {out}: cannot be written: {error.strerror or error}") from None
     return replace(open_prepared(out, config), notes=notes)
 
 
@@ -272,7 +265,6 @@ def _write(
         with (folder / file_name).open("wb") as file:
             file.write(content.encode())
             _sync(file)
-    sync_folder(folder)
     return corpus.notes
 
 

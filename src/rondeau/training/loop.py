@@ -29,12 +29,13 @@ from rondeau.report.page import write_report
 from rondeau.run.checkpoints import (
     Checkpoint,
     latest_checkpoint,
-    save_checkpoint,
-    saved_steps,
+    name_checkpoint,
+    write_checkpoint,
 )
 from rondeau.run.folder import RunFolder, to_json
 from rondeau.run.lock import cut_off, locked
 from rondeau.run.origin import read_corpus
+from rondeau.run.start import beginning, is_unfinished, new_run
 from rondeau.run.weights import load_weights, read_shape, weights_to_bytes
 from rondeau.text.batches import fit_windows
 from rondeau.text.corpus import Corpus
@@ -76,29 +77,48 @@ def train(
     device = pick_device(config.device)
     if config.backend == "library":
         library.refuse_unserved(make_cell(replace(config, hidden=1), 1))
-    folder = RunFolder.create(out if out is not None else records.free_folder(sources))
-    return Training(config, loaded, folder, device=device)
+    folder = new_run(out if out is not None else records.free_folder(sources))
+    try:
+        training = Training(config, loaded, folder, device=device)
+        with beginning(folder):
+            records.write_start(training)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            folder.path.rmdir()  # where it is still empty
+        if isinstance(error, OSError):
+            raise TrainingError(
+                f"--out {folder.path}: cannot be written: {error.strerror or error}; nothing was "
+                "trained; mend that, or choose another"
+            ) from error
+        raise
+    return training
 
 
 def resume(run: str | Path, corpus: Sequence[str | Path] = ()) -> Training:
-    """Go on with a training from its latest checkpoint, with its own settings.
+    """Go on with a training from its latest checkpoint, or its start, with its own settings.
 
     corpus: where its text is now, if it has moved.
     Raises RunError if the run is damaged or the text isn't the one it was trained on.
     """
+    if is_unfinished(Path(run)):
+        raise RunError(
+            f"--resume {run}: its start was cut off, nothing is there to go on with; begin again "
+            f"with --out {run}"
+        )
     folder = RunFolder.open(run)
     was_cut_off = cut_off(folder)
-    with locked(folder):
+    with records.failed_writes_told(folder, lambda: "to go on"), locked(folder):
+        folder.tidy()
         config = records.read_train_config(folder)
         if ModelConfig.of(config) != read_shape(folder).config:
             raise RunError(f"{folder.path}: train_config.toml and config.json are of two models")
         checkpoint, damaged = latest_checkpoint(folder)
         loaded = read_corpus(folder, TextConfig.of(config), sources=corpus)
-        training = Training(config, loaded, folder, device=pick_device(config.device), new=False)
+        training = Training(config, loaded, folder, device=pick_device(config.device))
         training.restore(checkpoint)
     said = [f"passed over: {reason}" for reason in damaged]
     if was_cut_off:
-        said.append(f"this training was cut off; going on after step {checkpoint.step:,}")
+        said.append(f"this training was cut off; going on after step {training.step:,}")
     training.notes = (*training.notes, *said)
     return training
 
@@ -124,9 +144,8 @@ class Training:
         folder: RunFolder,
         *,
         device: torch.device,
-        new: bool = True,
     ) -> None:
-        """Fix everything that the settings leave open; with `new`, write the run's first files."""
+        """Fix everything that the settings leave open; nothing is written yet."""
         set_threads(config.threads)
         config, chosen = fill_defaults(config, corpus.train.characters)
         self.corpus, self.folder, self.device = corpus, folder, device
@@ -159,8 +178,6 @@ class Training:
         self.interrupted = False
         self.numbers: list[Numbers] = []
         self.verdict: list[str] = []
-        if new:
-            records.write_start(self)
 
     def _begin(self) -> None:
         """The state before the first step, but for the weights."""
@@ -203,15 +220,11 @@ class Training:
         third of the learning rate; at the second one it ends with TrainingError, as where files
         can't be written: the last checkpoint stays. RunError while another process trains here.
         """
-        with locked(self.folder):
-            try:
-                yield from self._events()
-            except OSError as error:
-                raise TrainingError(
-                    f"{self.folder.path}: cannot be written after step {self.step}: "
-                    f"{error.strerror or error}; {records.what_is_saved(self.folder)}; "
-                    "make room, then go on with --resume"
-                ) from error
+        with self._failed_writes_told(), locked(self.folder):
+            yield from self._events()
+
+    def _failed_writes_told(self) -> contextlib.AbstractContextManager[None]:
+        return records.failed_writes_told(self.folder, lambda: f"after step {self.step}")
 
     def _events(self) -> Iterator[Event]:
         clock = saved = time.perf_counter()
@@ -260,24 +273,18 @@ class Training:
         )
 
     def _checkpoint_due(self, at_look: bool, seconds: float) -> bool:
-        """Whether to save, so many seconds after the last time: a new best always is."""
+        """Whether to save, so many seconds after the last time: always a new best, and the end."""
         every = self.config.checkpoint_every
         regular = at_look if every is None else self.step % every == 0
         best = at_look and self.best_step == self.step
-        last = self.step == self.steps
-        return regular or best or last or seconds > 60 * self.config.checkpoint_minutes
+        return regular or best or self.done or seconds > 60 * self.config.checkpoint_minutes
 
     def _step_back(self, error: _NonFiniteError) -> str:
         """Return to the last checkpoint, or the beginning, once, and learn more slowly; a note."""
         if self.rate < 1 or self.config.detect_anomaly:
             raise error
         step = self.step + 1
-        if saved_steps(self.folder):
-            self.restore(latest_checkpoint(self.folder)[0])
-        else:
-            self.model.load_state_dict(self._new_model().state_dict())
-            self._begin()
-            records.cut_events(self.folder, 0)
+        self.restore(latest_checkpoint(self.folder)[0])
         self.rate = SLOWER
         return (
             f"step {step:,}: the {error.what} is not finite; going on after step {self.step:,} at "
@@ -288,7 +295,7 @@ class Training:
         """Train to the end, evaluate the best model on every split, write it down, return it."""
         for _ in self:
             pass
-        with locked(self.folder):
+        with self._failed_writes_told(), locked(self.folder):
             if not self.folder.has("model.safetensors"):
                 self._save()
             source = str(self.folder.path / "model.safetensors")
@@ -307,8 +314,13 @@ class Training:
             write_report(model)
         return model
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go back to the state of a checkpoint of this training."""
+    def restore(self, checkpoint: Checkpoint | None) -> None:
+        """Go back to the state of a checkpoint of this training, or with None to its beginning."""
+        if checkpoint is None:
+            self.model.load_state_dict(self._new_model().state_dict())
+            self._begin()
+            records.cut_events(self.folder, 0)
+            return
         source = f"{self.folder.path}, checkpoint {checkpoint.step}"
         load_weights(self.model, checkpoint.weights, source)
         state = checked_state(
@@ -323,6 +335,7 @@ class Training:
         self.seconds, self.rate = state["seconds"], state["rate"]
         self.losses = list(state["losses"].to(self.device))
         records.cut_events(self.folder, checkpoint.step)
+        self._name(checkpoint)
 
     def _learn(self) -> tuple[torch.Tensor, float]:
         """One step: window, loss, gradient, clipping, update -> the loss, the gradient's norm."""
@@ -425,12 +438,19 @@ class Training:
             "rate": self.rate,
             "losses": torch.stack(self.losses).cpu() if self.losses else torch.empty(0),
         }
+        records.sync_events(self.folder)
+        checkpoint = Checkpoint(self.step, weights, state)
+        write_checkpoint(self.folder, checkpoint)
+        self._name(checkpoint)
+
+    def _name(self, checkpoint: Checkpoint) -> None:
+        """Make a checkpoint in place the latest, and its weights the model where it is the best."""
         improved = self.best_step in (None, self.step)
-        save_checkpoint(
+        name_checkpoint(
             self.folder,
-            Checkpoint(self.step, weights, state),
+            checkpoint.step,
             best=self.best_step,
             keep=self.config.keep,
-            others=({"model.safetensors": weights} if improved else {})
+            others=({"model.safetensors": checkpoint.weights} if improved else {})
             | {"results.json": to_json(records.results(self, self.numbers))},
         )

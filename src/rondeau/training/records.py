@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 import platform
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +18,7 @@ import torch
 
 import rondeau
 from rondeau.config import DecodingConfig, TrainConfig
-from rondeau.errors import OptionError, RunError
-from rondeau.files import write_atomic
+from rondeau.errors import OptionError, RunError, TrainingError
 from rondeau.formats import shown
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
 from rondeau.run.metrics import METRICS, read_events
@@ -29,6 +31,13 @@ from rondeau.training.model_card import Numbers, model_card
 
 if TYPE_CHECKING:
     from rondeau.training.loop import Training
+
+
+REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable"),
+}
+"""What to do when files can't be written, by the system's reason."""
 
 
 def free_folder(sources: Sequence[str | Path]) -> Path:
@@ -58,14 +67,14 @@ def write_start(training: Training) -> None:
             **origin_files(corpus),
         }
     )
-    write_atomic(training.folder.path / METRICS, b"")
+    training.folder.put(METRICS, b"")  # last: with it the start is complete
 
 
 def write_results(training: Training, numbers: Sequence[Numbers]) -> None:
     """The final numbers, for programs and on the model card."""
     training.folder.change({"results.json": to_json(results(training, numbers))})
     card = model_card(training, numbers, sources=public_sources(training.corpus))
-    write_atomic(training.folder.path / "README.md", card.encode("utf-8", "replace"))
+    training.folder.put("README.md", card.encode("utf-8", "replace"))
 
 
 def results(training: Training, numbers: Sequence[Numbers]) -> dict[str, Any]:
@@ -113,10 +122,16 @@ def append_event(folder: RunFolder, event: Event) -> None:
         file.write(json.dumps({"format_version": FORMAT_VERSION, **event.as_dict()}) + "\n")
 
 
+def sync_events(folder: RunFolder) -> None:
+    """Make metrics.jsonl durable, before a checkpoint counts on it."""
+    with folder.place(METRICS).open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def cut_events(folder: RunFolder, step: int) -> None:
     """Drop the events after a step, and a torn last one."""
     kept = [json.dumps(event) for event in read_events(folder) if event["step"] <= step]
-    write_atomic(folder.path / METRICS, "".join(line + "\n" for line in kept).encode())
+    folder.put(METRICS, "".join(line + "\n" for line in kept).encode())
 
 
 def read_train_config(folder: RunFolder) -> TrainConfig:
@@ -138,6 +153,19 @@ def to_toml(config: TrainConfig) -> str:
         if value is not None
     ]
     return "".join(lines)
+
+
+@contextlib.contextmanager
+def failed_writes_told(folder: RunFolder, when: Callable[[], str]) -> Iterator[None]:
+    """Turn an OSError into a TrainingError: when it came, why, what is left, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        remedy = REMEDIES.get(error.errno or 0, "see to the disk")
+        raise TrainingError(
+            f"{folder.path}: cannot be written {when()}: {error.strerror or error}; "
+            f"{what_is_saved(folder)}; {remedy}, then go on with --resume"
+        ) from error
 
 
 def what_is_saved(folder: RunFolder) -> str:
