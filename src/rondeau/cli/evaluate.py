@@ -55,7 +55,7 @@ def evaluate(
     if file is None and len({model.fingerprint for model in models}) > 1:
         raise OptionError(f"--beside {beside}: was trained on another text or split; name a FILE")
     # Read once: standard input can't be read again.
-    texts = models[0].texts(file, splits=splits)
+    texts = models[0].texts(file, splits=splits, note=note)
     if beside is None and models[0].model.config.objective == "next":
         evaluate_beside_baselines(models[0], texts, own=file is None, json=json)
         return

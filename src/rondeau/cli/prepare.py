@@ -51,7 +51,7 @@ def prepare(
 
     result = prepared.prepare(corpus, settings, out=out, report=report)
     if not quiet:
-        for sentence in result.notes:
+        for sentence in (*result.repairs, *result.notes):
             note(sentence)
     parts = {name: result.parts[name] for name in SPLIT_NAMES}
     if json:

@@ -32,7 +32,8 @@ from rondeau.files import sync_folder
 from rondeau.formats import check_version, read_object
 from rondeau.text.corpus import Corpus, arrange, joiner
 from rondeau.text.documents import Alphabet, Documents
-from rondeau.text.reading import read_batches
+from rondeau.text.reading import Batches, read_batches
+from rondeau.text.repairs import Repairs
 from rondeau.text.splits import SPLIT_NAMES, Ranges, SplitName, ranges_of
 from rondeau.text.tokenizer import CharTokenizer, to_codes
 from rondeau.version import __version__
@@ -88,7 +89,10 @@ def prepare(
 
 def is_prepared(path: str | Path) -> bool:
     """Whether a path is a prepared corpus."""
-    return (Path(path) / INDEX).is_file()
+    try:
+        return (Path(path) / INDEX).is_file()
+    except OSError:  # reading it says why
+        return False
 
 
 def open_prepared(path: str | Path, config: TextConfig) -> Corpus:
@@ -105,7 +109,7 @@ def open_prepared(path: str | Path, config: TextConfig) -> Corpus:
         tokenizer.once = frozenset(index["once"])
         alphabet = Alphabet.beyond(tokenizer, np.array(index["unknown"], dtype=np.uint32))
         parts = {name: _documents(folder, index["splits"][name], alphabet) for name in SPLIT_NAMES}
-        fingerprint = index["fingerprint"]
+        fingerprint, repairs = index["fingerprint"], tuple(map(str, index.get("repairs", ())))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorpusError(f"{folder}: is damaged ({error!r}); prepare it again") from None
     for name in TextConfig.field_names():
@@ -114,7 +118,13 @@ def open_prepared(path: str | Path, config: TextConfig) -> Corpus:
             raise OptionError(
                 f"{flag(name)} {wanted}: {folder} was prepared with {own}; prepare it again"
             )
-    return Corpus(parts=parts, alphabet=alphabet, settings=settings, fingerprint=fingerprint)
+    return Corpus(
+        parts=parts,
+        alphabet=alphabet,
+        settings=settings,
+        fingerprint=fingerprint,
+        repairs=repairs,
+    )
 
 
 @dataclass(frozen=True)
@@ -222,9 +232,10 @@ def _write(
     folder: Path, sources: Sequence[str | Path], config: TextConfig, report: Report
 ) -> tuple[str, ...]:
     """Every file of a prepared corpus -> notes for the user."""
-    spool = folder / "text.codes"
+    spool, repairs = folder / "text.codes", Repairs()
     with spool.open("wb") as file:
-        ranges = _write_text(file, sources, config, report)
+        batches = read_batches(sources, config, repairs)
+        ranges = _write_text(file, batches, joiner(config), report)
     text = np.memmap(spool, dtype="<u4", mode="r")
     shards: dict[SplitName, list[_Shard]] = {}
     done = 0
@@ -261,6 +272,7 @@ def _write(
         "settings": corpus.settings.as_dict(),
         "sources": [Path(source).name for source in sources],
         "fingerprint": corpus.fingerprint,
+        "repairs": repairs.notes,
         "once": "".join(sorted(corpus.tokenizer.once)),
         "unknown": corpus.alphabet.unknown.tolist(),
         "splits": splits,
@@ -276,11 +288,8 @@ def _write(
     return corpus.notes
 
 
-def _write_text(
-    file: BinaryIO, sources: Sequence[str | Path], config: TextConfig, report: Report
-) -> Ranges:
+def _write_text(file: BinaryIO, batches: Batches, between: str, report: Report) -> Ranges:
     """All documents as code points, joined as for a split by tail; where each stands."""
-    between = joiner(config)
     lengths = array("q")
     parts: list[str] = []
     going_on = False
@@ -293,7 +302,7 @@ def _write_text(
         done, held = done + held, 0
         report("reading", done)
 
-    for batch, goes_on in read_batches(sources, config):
+    for batch, goes_on in batches:
         parts.append(between.join(batch))
         held += len(parts[-1])
         if batch and not goes_on:
