@@ -20,6 +20,7 @@ import rondeau
 from rondeau.cli.compare import compare
 from rondeau.cli.evaluate import evaluate
 from rondeau.cli.infill import infill
+from rondeau.cli.output import complain
 from rondeau.cli.prepare import prepare
 from rondeau.cli.report import report
 from rondeau.cli.reproduce import reproduce
@@ -55,7 +56,7 @@ def launch(
     if config is not None:
         try:
             values = tomllib.loads(config.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise OptionError(f"--config {config}: cannot be read as TOML: {error}") from None
         if {token.partition("=")[0] for token in tokens} & set(map(flag, BUDGETS)):
             # One budget replaces another: it isn't a second one.
@@ -78,7 +79,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if isinstance(error, BrokenPipeError):  # the reader of a pipe has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
-        print(f"rondeau: error: {' '.join(str(error).split())}", file=sys.stderr)
+        complain(error)
         sys.exit(2 if isinstance(error, CycloptsError) else getattr(error, "exit_code", 1))
     except KeyboardInterrupt:
         sys.exit(130)

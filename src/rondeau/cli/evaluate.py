@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rondeau.cli.output import note, note_compilation, print_json, print_numbers
+from rondeau.cli.output import note, note_compilation, print_json, print_numbers, show
 from rondeau.cli.use import Computing, load
 from rondeau.config import ComputeConfig
 from rondeau.errors import OptionError, UserError
@@ -69,7 +69,7 @@ def evaluate(
         return
     for name, numbers in restored.items():
         if beside is not None:
-            print(f"{name}:")
+            show(f"{name}:")
         print_numbers(numbers)
 
 
@@ -106,7 +106,7 @@ def evaluate_beside_baselines(
         return
     print_numbers([row for e in evaluations for row in (e, *shown[e.split])])
     for sentence in (*filter(None, found), *baselines.notes, *said):
-        print(sentence)
+        show(sentence)
 
 
 def overlap_sentence(split: str, overlap: Overlap) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rondeau.cli.output import note_compilation
+from rondeau.cli.output import note_compilation, show
 from rondeau.cli.use import Computing, load
 from rondeau.config import ComputeConfig
 
@@ -28,4 +28,4 @@ def report(
 
     path = write_report(load(run, compute), out=out)
     note_compilation(False)
-    print(path)
+    show(str(path))

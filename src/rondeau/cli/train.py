@@ -17,6 +17,8 @@ from rondeau.cli.output import (
     note_compilation,
     print_json,
     print_numbers,
+    show,
+    tame,
 )
 from rondeau.config import TrainConfig
 from rondeau.errors import OptionError
@@ -84,7 +86,7 @@ def run_training(training: Training, *, quiet: bool) -> int:
     if training.interrupted:
         print(
             f"rondeau: interrupted after step {training.step}, which is saved; "
-            f"rondeau train --resume {training.folder.path} goes on",
+            f"rondeau train --resume {tame(str(training.folder.path))} goes on",
             file=sys.stderr,
         )
         return 128 + signals[0]
@@ -97,11 +99,11 @@ def report_training(model: LanguageModel, training: Training) -> None:
     """The final numbers of a training on standard output."""
     best = training.best_step or training.step
     why = ", the best on validation," if training.best_step else ""
-    print(f"The model after step {best}{why} is in {training.folder.path}:")
+    show(f"The model after step {best}{why} is in {training.folder.path}:")
     print_numbers(training.numbers)
     for sentence in training.verdict:
-        print(sentence)
-    print(f"All of it, with curves and samples: {training.folder.path / 'report.html'}")
+        show(sentence)
+    show(f"All of it, with curves and samples: {training.folder.path / 'report.html'}")
 
 
 @contextlib.contextmanager

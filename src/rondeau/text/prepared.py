@@ -76,7 +76,7 @@ def prepare(
     except OSError as error:
         raise OptionError(f"--out {out}: cannot be made: {error.strerror}") from None
     try:
-        notes = _write(folder, sources, config, report)
+        notes, repairs = _write(folder, sources, config, report)
         folder.chmod(0o755)
         folder.replace(out)
         sync_folder(out.parent)
@@ -84,7 +84,7 @@ def prepare(
         raise RondeauError(f"--out {out}: cannot be written: {error.strerror}") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return replace(open_prepared(out, config), notes=notes)
+    return replace(open_prepared(out, config), notes=notes, repairs=repairs)
 
 
 def is_prepared(path: str | Path) -> bool:
@@ -230,8 +230,8 @@ class _Writer:
 
 def _write(
     folder: Path, sources: Sequence[str | Path], config: TextConfig, report: Report
-) -> tuple[str, ...]:
-    """Every file of a prepared corpus -> notes for the user."""
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Every file of a prepared corpus -> notes for the user, and what was mended."""
     spool, repairs = folder / "text.codes", Repairs()
     with spool.open("wb") as file:
         batches = read_batches(sources, config, repairs)
@@ -272,7 +272,7 @@ def _write(
         "settings": corpus.settings.as_dict(),
         "sources": [Path(source).name for source in sources],
         "fingerprint": corpus.fingerprint,
-        "repairs": repairs.notes,
+        "repairs": repairs.public_notes,
         "once": "".join(sorted(corpus.tokenizer.once)),
         "unknown": corpus.alphabet.unknown.tolist(),
         "splits": splits,
@@ -285,7 +285,7 @@ def _write(
             file.write(content.encode())
             _sync(file)
     sync_folder(folder)
-    return corpus.notes
+    return corpus.notes, repairs.notes
 
 
 def _write_text(file: BinaryIO, batches: Batches, between: str, report: Report) -> Ranges:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 UNREADABLE = "rondeau-unreadable"
 """The name, as an `errors` of codecs, of reading what can't be decoded as a lone surrogate."""
@@ -32,7 +33,7 @@ class Repairs:
 
     def __init__(self) -> None:
         """Nothing yet."""
-        self._places: dict[tuple[str, str], str] = {}
+        self._lines: dict[tuple[str, str], int | None] = {}
         self._counts: dict[tuple[str, str], int] = {}
         self._more = 0
 
@@ -42,16 +43,26 @@ class Repairs:
         if kind not in self._counts and len(self._counts) == MOST_SAID:
             self._more += count
             return
-        self._places.setdefault(kind, name if line is None else f"{name}, line {line:,}")
+        self._lines.setdefault(kind, line)
         self._counts[kind] = self._counts.get(kind, 0) + count
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences for the user."""
+        return self._sentences(lambda name: name)
+
+    @property
+    def public_notes(self) -> tuple[str, ...]:
+        """The same without the folders of files, which are nobody else's business."""
+        return self._sentences(lambda name: Path(name).name or name)
+
+    def _sentences(self, naming: Callable[[str], str]) -> tuple[str, ...]:
         said = []
-        for kind, count in self._counts.items():
+        for (name, what), count in self._counts.items():
+            line = self._lines[name, what]
+            place = naming(name) if line is None else f"{naming(name)}, line {line:,}"
             often = f" ({count:,} times in this file)" if count > 1 else ""
-            said.append(f"{self._places[kind]}: {kind[1]}{often}")
+            said.append(f"{place}: {what}{often}")
         if self._more:
             said.append(f"and so in {self._more:,} more places")
         return tuple(said)
