@@ -29,6 +29,7 @@ from rondeau.cli.train import train
 from rondeau.cli.use import generate, info
 from rondeau.config import BUDGETS, flag
 from rondeau.errors import OptionError, RondeauError
+from rondeau.formats import shown
 
 app = App(
     name="rondeau",
@@ -56,8 +57,13 @@ def launch(
     if config is not None:
         try:
             values = tomllib.loads(config.read_text(encoding="utf-8"))
+            str(values)  # numbers of thousands of digits can't be shown
         except (OSError, ValueError, RecursionError) as error:
             raise OptionError(f"--config {config}: cannot be read as TOML: {error}") from None
+        if tables := [key for key, value in values.items() if isinstance(value, dict)]:
+            raise OptionError(
+                f"--config {config}: {shown(tables[0])} is a table; give settings one a line"
+            )
         if {token.partition("=")[0] for token in tokens} & set(map(flag, BUDGETS)):
             # One budget replaces another: it isn't a second one.
             values = {key: value for key, value in values.items() if key not in BUDGETS}

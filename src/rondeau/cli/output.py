@@ -32,7 +32,7 @@ def tame(text: str) -> str:
 
 
 def show(text: str, *, end: str = "\n") -> None:
-    """A text on standard output: tame on a terminal, to the letter for a file or another program."""
+    """A text on standard output: tame on a terminal, to the letter elsewhere."""
     print(tame(text) if sys.stdout.isatty() else text, end=end, flush=True)
 
 
@@ -78,7 +78,7 @@ def print_table(headings: list[str], rows: list[list[str]]) -> None:
     """A table on standard output: headings, then rows; the first column on the left."""
     table = Table(box=None, pad_edge=False)
     for i, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if i == 0 else "right")
+        table.add_column(tame(heading), justify="left" if i == 0 else "right")
     for row in rows:
         table.add_row(*map(tame, row))
     width = None if sys.stdout.isatty() else 140

@@ -62,7 +62,7 @@ def reproduce(
                 continue
             reports.append(item)
             if not quiet:
-                show(item)
+                show_report(item)
         if out is not None:
             notebook_report.write_reproduction(out, text, reports, command)
     if json:
@@ -78,7 +78,7 @@ def reproduce(
         show(f"\nWritten: {out}/reproduction.md, reproduction.json, reproduction.png")
 
 
-def show(report: notebook.Report) -> None:
+def show_report(report: notebook.Report) -> None:
     """A report as it comes, on standard error."""
     print(
         f"{report.experiment} epoch {report.epoch}, running perplexity {report.perplexity:.6f}, "

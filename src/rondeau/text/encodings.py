@@ -132,7 +132,7 @@ def find_encoding(file: BinaryIO, name: str) -> Survey:
 
 def _named(file: BinaryIO, name: str, encoding: str) -> Survey:
     try:
-        b"".decode(encoding)
+        bytes(4).decode(encoding)
         codecs.getincrementaldecoder(encoding)
     except (LookupError, ValueError):
         raise CorpusError(f"--encoding {encoding}: unknown; try utf-8 or gb18030") from None

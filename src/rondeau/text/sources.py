@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from rondeau.errors import CorpusError
+from rondeau.formats import shown
 from rondeau.text.repairs import Repairs
 
 SUFFIXES = (".txt", ".txt.gz", ".zip", ".jsonl")
@@ -185,9 +186,10 @@ def _members(path: Path, plain: BinaryIO) -> Iterator[Source]:
             parts = Path(member.filename).parts
             hidden = any(p.startswith((".", "__")) and p not in (".", "..") for p in parts)
             # One that only says that it is empty has a checksum.
-            if member.is_dir() or hidden or not (member.file_size or member.CRC):
+            folder = member.filename.endswith("/")
+            if folder or hidden or not (member.file_size or member.CRC):
                 continue
-            name = f"{path}:{member.filename}"
+            name = f"{path}:{shown(member.filename)}"
             with readable(name):
                 packed = cast(BinaryIO, archive.open(member))
                 with packed, _unpacked(packed, name, left) as file:
@@ -203,7 +205,8 @@ def _refuse_overlap(archive: zipfile.ZipFile, path: Path) -> None:
     end = 0
     for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
         if member.header_offset < end:
-            raise CorpusError(f"{path}:{member.filename}: overlaps another member; is it a bomb?")
+            name = f"{path}:{shown(member.filename)}"
+            raise CorpusError(f"{name}: overlaps another member; pack it anew")
         end = member.header_offset + HEADER + member.compress_size
 
 
