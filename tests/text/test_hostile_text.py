@@ -237,6 +237,12 @@ def test_what_is_no_encoding_is_refused_as_the_option(read, encoding):
         read(POEM.encode(), encoding=encoding)
 
 
+@pytest.mark.parametrize("data", [b"plain", b"\0\xdc", b"\0\xdcplain"])
+def test_utf16_that_is_named_needs_its_mark(read, data):
+    with pytest.raises(CorpusError, match=r"a\.txt: is not utf-16 \(at byte 0, line 1"):
+        read(data, encoding="utf-16")
+
+
 def test_an_escaped_encoding_gives_no_lone_surrogates(read):
     documents, notes = read(rb"\ud800" + b"plain " * 99, encoding="raw_unicode_escape")
     assert documents[0][0] == "\ufffd"

@@ -160,10 +160,15 @@ def _survey(file: BinaryIO, encoding: str) -> Survey:
             sample += text[: SAMPLE - len(sample)]
     except UnicodeDecodeError as error:
         # Its object ends where reading has come to.
-        return _survey_damaged(file, encoding, file.tell() - len(error.object) + error.start)
+        byte = file.tell() - len(error.object) + error.start
+    except UnicodeError:  # of all: see below
+        byte = 0
+    else:
+        return Survey(encoding, characters, zeros, sample=sample)
+    try:
+        return _survey_damaged(file, encoding, byte)
     except UnicodeError:  # UTF-16 that was named, without a mark
         return Survey(encoding, invalid=1)
-    return Survey(encoding, characters, zeros, sample=sample)
 
 
 def _survey_damaged(file: BinaryIO, encoding: str, byte: int) -> Survey:

@@ -21,6 +21,8 @@ from rondeau.text.repairs import MOST_MARKS, Repairs, mended, stream_safe
 from rondeau.text.sources import Source, open_sources, readable
 
 BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
+LOOKED_AT = 1000
+"""Characters at the end of a block that are looked through for a place to cut."""
 
 Batches = Iterator[tuple[list[str], bool]]
 """Documents some at a time, and whether the last of them goes on as the first of the next."""
@@ -172,7 +174,8 @@ def _cut_anew(blocks: Iterator[str]) -> Iterator[str]:
     """A text in pieces, cut where what follows can't change what went before."""
     held: list[str] = []
     for block in blocks:
-        cut = next((i for i in range(len(block) - 1, -1, -1) if _begins_anew(block[i])), -1)
+        last = range(len(block) - 1, max(-1, len(block) - 1 - LOOKED_AT), -1)
+        cut = next((i for i in last if _begins_anew(block[i])), -1)
         if cut < 0:
             held.append(block)
         else:

@@ -110,6 +110,8 @@ def stream_safe(text: str) -> str:
 
 def _is_mark(character: str) -> bool:
     """Whether normalising may move a character past its neighbours (a non-starter)."""
+    if unicodedata.category(character)[0] != "M":
+        return False
     return unicodedata.combining(unicodedata.normalize("NFD", character)[0]) != 0
 
 
