@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from rondeau.errors import OptionError
+from rondeau.formats import LARGEST, shown
 
 CellName = Literal["rnn", "gru", "lstm"]
 Backend = Literal["auto", "reference", "library", "numba"]
@@ -33,7 +34,7 @@ def flag(name: str) -> str:
 def require(condition: bool, name: str, value: object, remedy: str) -> None:
     """Raise OptionError, naming the option and the remedy, unless the condition holds."""
     if not condition:
-        raise OptionError(f"{flag(name)} {value}: {remedy}")
+        raise OptionError(f"{flag(name)} {shown(value)}: {remedy}")
 
 
 class Settings:
@@ -55,9 +56,11 @@ class Settings:
             elif int in options:
                 whole = isinstance(value, int) and not isinstance(value, bool)
                 require(whole, name, value, "must be a whole number")
+                require(abs(value) < LARGEST, name, value, "must be below 2**63")
             elif float in options:
                 number = isinstance(value, (int, float)) and not isinstance(value, bool)
-                require(number and math.isfinite(value), name, value, "must be a finite number")
+                finite = number and abs(value) <= sys.float_info.max
+                require(finite, name, value, "must be a finite number")
             else:
                 require(isinstance(value, tuple(options)), name, value, "must be a text")
         self.check()
@@ -82,7 +85,7 @@ class Settings:
             if key not in cls.field_names():
                 near = difflib.get_close_matches(key, cls.field_names(), n=1)
                 hint = f"did you mean {near[0]}?" if near else "see rondeau train --help"
-                raise OptionError(f"{source}: unknown setting {key}: {hint}")
+                raise OptionError(f"{source}: unknown setting {shown(key)}: {hint}")
         return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:

@@ -83,7 +83,10 @@ def misfit(value: object, shape: Any, name: str = "it") -> str | None:
 
 def shown(value: object) -> str:
     """A file's own words in an error: one line, of bounded length."""
-    text = str(value) if isinstance(value, str) and value.isprintable() else repr(value)
+    try:
+        text = str(value) if isinstance(value, str) and value.isprintable() else repr(value)
+    except (ValueError, RecursionError):  # of thousands of digits, or levels
+        text = f"a {type(value).__name__} too large to show"
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,7 @@ from rondeau.run.weights import load_model
 from rondeau.text.corpus import Corpus, one_text
 from rondeau.text.documents import Documents, documents_of
 from rondeau.text.reading import normalise, read_documents
+from rondeau.text.repairs import Repairs
 from rondeau.text.splits import SPLIT_NAMES, SplitName
 from rondeau.text.tokenizer import CharTokenizer
 
@@ -218,20 +219,29 @@ class LanguageModel:
         return evaluate_cloze(self.model, self.tokenizer, documents, split=split)
 
     def texts(
-        self, source: str | Path | None = None, *, splits: Sequence[SplitName] | None = None
+        self,
+        source: str | Path | None = None,
+        *,
+        splits: Sequence[SplitName] | None = None,
+        note: Callable[[str], None] = lambda sentence: None,
     ) -> list[tuple[str, Documents | Sequence[str]]]:
         """What is evaluated, with its names: a file, read as the corpus was, or the run's splits.
 
-        Raises as `evaluate`.
+        note: is told what of the text was mended. Raises as `evaluate`.
         """
         if source is not None:
             reading = replace(self.text_config, limit=None, encoding=None)
-            documents = read_documents([source], reading)
+            repairs = Repairs()
+            documents = read_documents([source], reading, repairs)
+            for sentence in repairs.notes:
+                note(sentence)
             if not self.whole_documents:
                 documents = [one_text(documents, reading)]
             name = "standard input" if str(Path(source)) == "-" else str(source)
             return [(name, documents)]
         corpus = self.corpus()
+        for sentence in corpus.repairs:
+            note(sentence)
         wanted = splits or [s for s in SPLIT_NAMES if corpus.parts[s]]
         for split in wanted:
             if not corpus.parts[split]:

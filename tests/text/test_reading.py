@@ -13,12 +13,13 @@ from rondeau.config import TextConfig
 from rondeau.errors import CorpusError
 from rondeau.text import encodings
 from rondeau.text.reading import read_documents
+from rondeau.text.repairs import Repairs
 
 TEXT = "春天来了\n鸟飞回来\n\n夏天来了\n蝉在树上"
 
 
 def read(*sources, **settings):
-    return read_documents(sources, TextConfig(**settings))
+    return read_documents(sources, TextConfig(**settings), Repairs())
 
 
 @pytest.mark.parametrize(
@@ -138,13 +139,13 @@ def test_a_file_is_read_the_same_whatever_the_size_of_its_blocks(
     path = tmp_path_factory.mktemp("blocks") / "a.txt"
     path.write_bytes((text + "\nend").encode(encoding))
     config = TextConfig(documents=documents, newlines=newlines, limit=limit, encoding=encoding)
-    at_once = read_documents([path], config)
+    at_once = read_documents([path], config, Repairs())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encodings, "BLOCK", block)
-        assert read_documents([path], config) == at_once
+        assert read_documents([path], config, Repairs()) == at_once
 
 
 def test_a_lone_surrogate_of_a_record_is_read_as_the_replacement_character(tmp_path):
     path = tmp_path / "text.jsonl"
     path.write_text('{"text": "a\\ud800b \\ud83d\\ude00"}')
-    assert read_documents([path], TextConfig()) == ["a\ufffdb \U0001f600"]
+    assert read_documents([path], TextConfig(), Repairs()) == ["a\ufffdb \U0001f600"]

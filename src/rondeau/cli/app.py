@@ -22,6 +22,7 @@ import rondeau
 from rondeau.cli.compare import compare
 from rondeau.cli.evaluate import evaluate
 from rondeau.cli.infill import infill
+from rondeau.cli.output import complain
 from rondeau.cli.prepare import prepare
 from rondeau.cli.report import report
 from rondeau.cli.reproduce import reproduce
@@ -31,6 +32,7 @@ from rondeau.cli.train import train
 from rondeau.cli.use import generate, info
 from rondeau.config import BUDGETS, TrainConfig, flag
 from rondeau.errors import OptionError, RondeauError
+from rondeau.formats import shown
 
 app = App(
     name="rondeau",
@@ -66,8 +68,13 @@ def launch(
             )
         try:
             values = tomllib.loads(config.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            str(values)  # numbers of thousands of digits can't be shown
+        except (OSError, ValueError, RecursionError) as error:
             raise OptionError(f"--config {config}: cannot be read as TOML: {error}") from None
+        if tables := [key for key, value in values.items() if isinstance(value, dict)]:
+            raise OptionError(
+                f"--config {config}: {shown(tables[0])} is a table; give settings one a line"
+            )
         if {token.partition("=")[0] for token in tokens} & set(map(flag, BUDGETS)):
             # One budget replaces another: it isn't a second one.
             values = {key: value for key, value in values.items() if key not in BUDGETS}
@@ -101,7 +108,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if isinstance(error, BrokenPipeError):  # the reader of a pipe has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
-        print(f"rondeau: error: {' '.join(str(error).split())}", file=sys.stderr)
+        complain(error)
         sys.exit(2 if isinstance(error, CycloptsError) else getattr(error, "exit_code", 1))
     except KeyboardInterrupt as interrupt:
         sys.exit(exit_code(interrupt))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rondeau.cli.output import note_compilation, print_json, print_table
+from rondeau.cli.output import note_compilation, print_json, print_table, show
 from rondeau.cli.use import Computing, load
 from rondeau.config import ComputeConfig
 from rondeau.errors import OptionError
@@ -58,7 +58,7 @@ def compare(
         sure = "intervals are over" if figures[0].known else "for intervals there are too few:"
         print(f"bits/char on the {split} split; {sure} {result.drawn}.")
     for sentence in result.sentences:
-        print(sentence)
+        show(sentence)
 
 
 def row(run: ComparedRun) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+from rondeau.cli.output import show
 from rondeau.cli.train import report_training, run_training
 from rondeau.config import TrainConfig
 
@@ -27,7 +28,7 @@ def demo() -> int:
     report_training(model, training)
     for prefix in ("分开", "不分开", ""):
         (sample,) = model.generate(prefix, length=60, seed=1)
-        print(f"\n--- {prefix or 'a new song'} ---\n{prefix}{sample.text}")
+        show(f"\n--- {prefix or 'a new song'} ---\n{prefix}{sample.text}")
     print(
         "\nNow try:\n"
         f"  .venv/bin/rondeau generate {out} --prefix 月亮 --length 80 --num-samples 3\n"

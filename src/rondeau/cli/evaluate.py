@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rondeau.cli.output import note, note_compilation, print_json, print_numbers
+from rondeau.cli.output import note, note_compilation, print_json, print_numbers, show
 from rondeau.cli.use import Computing, load
 from rondeau.config import ComputeConfig
 from rondeau.errors import OptionError, UserError
@@ -55,7 +55,7 @@ def evaluate(
     if file is None and len({model.fingerprint for model in models}) > 1:
         raise OptionError(f"--beside {beside}: was trained on another text or split; name a FILE")
     # Read once: standard input can't be read again.
-    texts = models[0].texts(file, splits=splits)
+    texts = models[0].texts(file, splits=splits, note=note)
     if beside is None and models[0].model.config.objective == "next":
         evaluate_beside_baselines(models[0], texts, own=file is None, json=json)
         return
@@ -69,7 +69,7 @@ def evaluate(
         return
     for name, numbers in restored.items():
         if beside is not None:
-            print(f"{name}:")
+            show(f"{name}:")
         print_numbers(numbers)
 
 
@@ -106,7 +106,7 @@ def evaluate_beside_baselines(
         return
     print_numbers([row for e in evaluations for row in (e, *shown[e.split])])
     for sentence in (*filter(None, found), *baselines.notes, *said):
-        print(sentence)
+        show(sentence)
 
 
 def overlap_sentence(split: str, overlap: Overlap) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rondeau.cli.output import note, note_compilation, print_json
+from rondeau.cli.output import note, note_compilation, print_json, show
 from rondeau.cli.use import Computing, load
 from rondeau.config import ComputeConfig
 
@@ -56,7 +56,7 @@ def infill(
         listed = [{"text": f.text, "filled": list(f.filled), "bits": f.bits} for f in found]
         print_json({"fillings": listed})
     elif num_samples == 1:
-        print(found[0].text)
+        show(found[0].text)
     else:
         for number, filling in enumerate(found, 1):
-            print(f"--- {number}: {filling.bits:.2f} bits ---\n{filling.text}")
+            show(f"--- {number}: {filling.bits:.2f} bits ---\n{filling.text}")

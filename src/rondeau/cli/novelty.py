@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from rondeau.cli.output import one_line
+from rondeau.cli.output import one_line, show, tame
 
 if TYPE_CHECKING:
     from rondeau.evaluation.copies import Novelty
@@ -25,13 +25,14 @@ def print_novelty(prefix: str, text: str, novelty: Novelty) -> None:
     console = Console()
     if console.color_system is None or console.no_color:
         marked = (f"⟦{piece}⟧" if span else piece for piece, span in pieces(text, novelty))
-        print(prefix, *marked, sep="")
+        show("".join([prefix, *marked]))
     else:
         styled = (
-            (piece, "underline yellow" if span else "") for piece, span in pieces(text, novelty)
+            (tame(piece), "underline yellow" if span else "")
+            for piece, span in pieces(text, novelty)
         )
-        console.print(Text.assemble(prefix, *styled), soft_wrap=True)
-    print("", *_figures(text, novelty), sep="\n")
+        console.print(Text.assemble(tame(prefix), *styled), soft_wrap=True)
+    show("\n".join(["", *_figures(text, novelty)]))
 
 
 def _figures(text: str, novelty: Novelty) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,25 @@ if TYPE_CHECKING:
     from rondeau.training.events import Event
 
 
+STEERING = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]")
+"""What moves a terminal's cursor, colours it, or turns the direction of writing."""
+LONGEST_LINE = 2000
+"""Characters of an error that are shown."""
+
+
+def tame(text: str) -> str:
+    """A text that can't steer a terminal: escapes for what would, as JSON has them."""
+    return STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def show(text: str, *, end: str = "\n") -> None:
+    """A text on standard output: tame on a terminal, to the letter elsewhere."""
+    print(tame(text) if sys.stdout.isatty() else text, end=end, flush=True)
+
+
 def print_json(value: object) -> None:
     """One JSON document on standard output."""
-    print(json.dumps(finite(value), ensure_ascii=False, indent=2, allow_nan=False))
+    print(tame(json.dumps(finite(value), ensure_ascii=False, indent=2, allow_nan=False)))
 
 
 def finite(value: Any) -> Any:
@@ -33,9 +50,16 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def complain(error: Exception) -> None:
+    """What went wrong, in one line on standard error."""
+    said = " ".join(tame(str(error)).split())
+    said = said if len(said) <= LONGEST_LINE else said[: LONGEST_LINE - 1] + "…"
+    print(f"rondeau: error: {said}", file=sys.stderr)
+
+
 def note(text: str) -> None:
     """A sentence for the user, on standard error."""
-    print(f"note: {text}", file=sys.stderr)
+    print(f"note: {one_line(tame(text))}", file=sys.stderr)
 
 
 @functools.cache
@@ -54,11 +78,12 @@ def print_table(headings: list[str], rows: list[list[str]]) -> None:
     """A table on standard output: headings, then rows; the first column on the left."""
     table = Table(box=None, pad_edge=False)
     for i, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if i == 0 else "right")
+        table.add_column(tame(heading), justify="left" if i == 0 else "right")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(tame, row))
     width = None if sys.stdout.isatty() else 140
-    Console(width=width, highlight=False, markup=False, soft_wrap=True).print(table)
+    console = Console(width=width, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console.print(table)
 
 
 def print_numbers(numbers: Sequence[Evaluation | ClozeEvaluation]) -> None:
@@ -120,7 +145,7 @@ class TrainingProgress:
     def __init__(self, *, quiet: bool) -> None:
         """Decide by what standard error is."""
         self.quiet = quiet
-        console = Console(stderr=True, highlight=False, markup=False)
+        console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         self.bar: Progress | None = None
         if console.is_terminal and not quiet:
             self.bar = Progress(
@@ -173,7 +198,9 @@ class TrainingProgress:
             return f"{line}  | held out: leaked loss {held_out.loss:.4f} nats"
         mark = " (best)" if held_out.best else ""
         line += f"  | held out: {held_out.measure} {math.exp(min(held_out.loss, 700)):.2f}{mark}"
-        return "\n".join([line, *(f"      {one_line(sample)}" for sample in held_out.samples)])
+        return "\n".join(
+            [line, *(f"      {one_line(tame(sample))}" for sample in held_out.samples)]
+        )
 
 
 def one_line(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from rondeau.cli.output import note, print_json, print_table
+from rondeau.cli.output import note, print_json, print_table, show
 from rondeau.config import TextConfig
 
 SECONDS_BETWEEN_LINES = 2
@@ -51,7 +51,7 @@ def prepare(
 
     result = prepared.prepare(corpus, settings, out=out, report=report)
     if not quiet:
-        for sentence in result.notes:
+        for sentence in (*result.repairs, *result.notes):
             note(sentence)
     parts = {name: result.parts[name] for name in SPLIT_NAMES}
     if json:
@@ -68,7 +68,7 @@ def prepare(
         if p
     ]
     print_table(["split", "documents", "characters", "UTF-8"], rows)
-    print(
+    show(
         f"{len(result.tokenizer):,} tokens, of the training split; {len(result.alphabet.unknown):,}"
         f" characters stand in held-out text only.\nrondeau train {out} trains on it."
     )

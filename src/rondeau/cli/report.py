@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rondeau.cli.output import note_compilation
+from rondeau.cli.output import note_compilation, show
 from rondeau.cli.use import Computing, load
 from rondeau.config import ComputeConfig
 from rondeau.errors import RondeauError
@@ -33,4 +33,4 @@ def report(
         reason = f"cannot be written to: {error.strerror or error}"
         raise RondeauError(f"{run}: {reason}; name a file elsewhere with --out") from None
     note_compilation(False)
-    print(path)
+    show(str(path))

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rondeau.cli.output import print_json, print_table
+from rondeau.cli.output import note, print_json, print_table, show, tame
 
 if TYPE_CHECKING:
     from rondeau.studies import notebook
@@ -50,6 +50,8 @@ def reproduce(
     set_threads(threads)
     names = notebook.select([name.strip() for name in experiments.split(",") if name.strip()])
     text = notebook.read_notebook_text(corpus)
+    for sentence in text.repairs:
+        note(sentence)
     command = f"rondeau reproduce --corpus {Path(corpus).name} --epochs {epochs} --seed {seed}"
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -60,7 +62,7 @@ def reproduce(
                 continue
             reports.append(item)
             if not quiet:
-                show(item)
+                show_report(item)
         if out is not None:
             notebook_report.write_reproduction(out, text, reports, command)
     if json:
@@ -71,12 +73,12 @@ def reproduce(
     print_table(*notebook_report.ngram_table(text))
     print()
     for sentence in notebook_report.explanation(text, reports):
-        print(f"- {sentence}")
+        show(f"- {sentence}")
     if out is not None:
-        print(f"\nWritten: {out}/reproduction.md, reproduction.json, reproduction.png")
+        show(f"\nWritten: {out}/reproduction.md, reproduction.json, reproduction.png")
 
 
-def show(report: notebook.Report) -> None:
+def show_report(report: notebook.Report) -> None:
     """A report as it comes, on standard error."""
     print(
         f"{report.experiment} epoch {report.epoch}, running perplexity {report.perplexity:.6f}, "
@@ -84,4 +86,4 @@ def show(report: notebook.Report) -> None:
         file=sys.stderr,
     )
     for prefix, rest in report.continuations.items():
-        print(f"  {prefix}{rest}", file=sys.stderr, flush=True)
+        print(tame(f"  {prefix}{rest}"), file=sys.stderr, flush=True)

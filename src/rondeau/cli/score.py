@@ -68,8 +68,12 @@ def score(
 def read_lines(source: str) -> list[str]:
     """The lines of a file, or of all that an archive or a folder holds, one after another."""
     from rondeau.text.reading import read_documents
+    from rondeau.text.repairs import Repairs
 
-    texts = read_documents([source], TextConfig(documents="file"))
+    repairs = Repairs()
+    texts = read_documents([source], TextConfig(documents="file"), repairs)
+    for sentence in repairs.notes:
+        note(sentence)
     return [line for text in texts for line in text.split("\n")]
 
 

@@ -14,6 +14,8 @@ from rondeau.cli.output import (
     note_compilation,
     print_json,
     print_numbers,
+    show,
+    tame,
 )
 from rondeau.cli.signals import interruptible
 from rondeau.config import TrainConfig
@@ -96,7 +98,7 @@ def say_how_to_go_on(training: Training) -> None:
     """A line for the user who has ended a training."""
     print(
         f"rondeau: interrupted after step {training.step}, which is saved; "
-        f"rondeau train --resume {training.folder.path} goes on",
+        f"rondeau train --resume {tame(str(training.folder.path))} goes on",
         file=sys.stderr,
     )
 
@@ -105,8 +107,8 @@ def report_training(model: LanguageModel, training: Training) -> None:
     """The final numbers of a training on standard output."""
     best = training.best_step or training.step
     why = ", the best on validation," if training.best_step else ""
-    print(f"The model after step {best}{why} is in {training.folder.path}:")
+    show(f"The model after step {best}{why} is in {training.folder.path}:")
     print_numbers(training.numbers)
     for sentence in training.verdict:
-        print(sentence)
-    print(f"All of it, with curves and samples: {training.folder.path / 'report.html'}")
+        show(sentence)
+    show(f"All of it, with curves and samples: {training.folder.path / 'report.html'}")

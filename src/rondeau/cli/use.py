@@ -14,6 +14,7 @@ from rondeau.cli.output import (
     note,
     note_compilation,
     print_json,
+    show,
 )
 from rondeau.config import ComputeConfig, DecodingConfig
 
@@ -69,9 +70,9 @@ def generate(
     if drawn and not decoding.greedy:
         note(f"--seed {seed} gives this text again")
     if num_samples == 1 and not (json or novelty):
-        print(prefix, end="", flush=True)
+        show(prefix, end="")
         for piece in pieces:
-            print(piece.text, end="", flush=True)
+            show(piece.text, end="")
         print()
         note_compilation(False)
         return
@@ -94,7 +95,7 @@ def generate(
         if report:
             print_novelty(prefix, sample.text, report)
         else:
-            print(f"{prefix}{sample.text}")
+            show(f"{prefix}{sample.text}")
 
 
 def info(run: Path, *, json: bool = False) -> None:
@@ -113,9 +114,9 @@ def info(run: Path, *, json: bool = False) -> None:
         print_json(described)
         return
     numbers = described.pop("held_out")
-    print("\n".join(as_rows(described)))
+    show("\n".join(as_rows(described)))
     for number in numbers:
-        print("\n".join(as_rows({number.pop("split"): number})))
+        show("\n".join(as_rows({number.pop("split"): number})))
 
 
 def load(run: Path, compute: ComputeConfig) -> LanguageModel:

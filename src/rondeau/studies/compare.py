@@ -146,11 +146,12 @@ def _names(models: Sequence[LanguageModel]) -> list[str]:
 
 
 def _held_out(model: LanguageModel, split: SplitName) -> tuple[Sequence[str], list[str]]:
+    notes: list[str] = []
     try:
-        ((_, documents),) = model.texts(splits=[split])
+        ((_, documents),) = model.texts(splits=[split], note=notes.append)
     except UserError as error:
         return (), [f"No held-out figures: {error}"]
-    return documents, []
+    return documents, notes
 
 
 def _why_none(model: LanguageModel, first: LanguageModel, documents: Sequence[str]) -> str:

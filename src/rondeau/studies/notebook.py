@@ -29,6 +29,7 @@ from rondeau.network.cells import detach
 from rondeau.network.model import Model
 from rondeau.text.corpus import one_text
 from rondeau.text.reading import read_documents
+from rondeau.text.repairs import Repairs
 from rondeau.text.tokenizer import CharTokenizer, Ids
 from rondeau.training.optimisation import clip_gradient
 
@@ -107,13 +108,17 @@ EXPERIMENTS: dict[ExperimentName, Experiment] = {
 
 @dataclass(frozen=True)
 class NotebookText:
-    """The text of all experiments: ids to train on (N,), known ids that follow, and their share."""
+    """The text of all experiments: ids to train on (N,), known ids that follow, and their share.
+
+    repairs: what of the text was mended.
+    """
 
     tokenizer: CharTokenizer
     trained: Ids
     following: Ids
     unknown_share: float
     prefixes: tuple[str, ...]
+    repairs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,8 @@ def read_notebook_text(source: str | Path) -> NotebookText:
     Raises CorpusError for a text that doesn't fill one window of 32 streams.
     """
     config = TextConfig(newlines="space", split="none")
-    text = one_text(read_documents([source], config), config)
+    repairs = Repairs()
+    text = one_text(read_documents([source], config, repairs), config)
     cut = min(TRAINED_CHARACTERS, len(text) * 10 // 11)
     if cut // BATCH <= SEQ_LEN:
         raise CorpusError(
@@ -160,6 +166,7 @@ def read_notebook_text(source: str | Path) -> NotebookText:
         known,
         1 - len(known) / len(following),
         prefixes,
+        repairs.notes,
     )
 
 

@@ -38,8 +38,8 @@ class Corpus:
 
     settings: how they were read and split, whose `split` is the one that it became; fingerprint:
     SHA-256 over the splits' texts, equal if and only if the same text is in each; notes: sentences
-    for the user about what was done differently from what was asked; documents: all of them in the
-    order of the sources, where those can't be read again.
+    for the user about what was done differently from what was asked; repairs: what of the text was
+    mended; documents: all of them in the order of the sources, where those can't be read again.
     """
 
     parts: Mapping[SplitName, Documents]
@@ -48,6 +48,7 @@ class Corpus:
     fingerprint: str
     sources: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    repairs: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
 
     @property

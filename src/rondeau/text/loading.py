@@ -11,6 +11,7 @@ from rondeau.config import TextConfig
 from rondeau.text.corpus import EMBEDDED, Corpus, split_corpus
 from rondeau.text.prepared import is_prepared, open_prepared
 from rondeau.text.reading import read_documents
+from rondeau.text.repairs import Repairs
 
 
 def load_corpus(sources: Sequence[str | Path], config: TextConfig) -> Corpus:
@@ -31,12 +32,15 @@ def load_corpus(sources: Sequence[str | Path], config: TextConfig) -> Corpus:
     names = tuple(str(Path(source)) for source in sources)
     if len(sources) == 1 and is_prepared(sources[0]):
         return replace(open_prepared(sources[0], config), sources=names)
-    documents = read_documents(sources, config)
+    repairs = Repairs()
+    documents = read_documents(sources, config, repairs)
     kept = tuple(documents) if "-" in names else ()
-    return replace(split_corpus(documents, config), sources=names, documents=kept)
+    corpus = split_corpus(documents, config)
+    return replace(corpus, sources=names, repairs=repairs.notes, documents=kept)
 
 
 def read_songs(config: TextConfig) -> list[str]:
     """The songs that ship with Rondeau, one document each."""
     with resources.as_file(resources.files("rondeau.text") / "songs") as folder:
-        return read_documents([folder], replace(config, documents="file", encoding="utf-8"))
+        config = replace(config, documents="file", encoding="utf-8")
+        return read_documents([folder], config, Repairs())

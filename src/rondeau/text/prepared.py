@@ -30,7 +30,8 @@ from rondeau.files import make_folder, new_folder
 from rondeau.formats import check_version, read_object
 from rondeau.text.corpus import Corpus, arrange, joiner
 from rondeau.text.documents import Alphabet, Documents
-from rondeau.text.reading import read_batches
+from rondeau.text.reading import Batches, read_batches
+from rondeau.text.repairs import Repairs
 from rondeau.text.splits import SPLIT_NAMES, Ranges, SplitName, ranges_of
 from rondeau.text.tokenizer import CharTokenizer, to_codes
 from rondeau.version import __version__
@@ -73,15 +74,18 @@ def prepare(
         raise OptionError(f"--out {out}: cannot be made: {error.strerror}") from None
     try:
         with new_folder(out) as folder:
-            notes = _write(folder, sources, config, report)
+            notes, repairs = _write(folder, sources, config, report)
     except OSError as error:
         raise RondeauError(f"--out {out}: cannot be written: {error.strerror or error}") from None
-    return replace(open_prepared(out, config), notes=notes)
+    return replace(open_prepared(out, config), notes=notes, repairs=repairs)
 
 
 def is_prepared(path: str | Path) -> bool:
     """Whether a path is a prepared corpus."""
-    return (Path(path) / INDEX).is_file()
+    try:
+        return (Path(path) / INDEX).is_file()
+    except OSError:  # reading it says why
+        return False
 
 
 def open_prepared(path: str | Path, config: TextConfig) -> Corpus:
@@ -98,7 +102,7 @@ def open_prepared(path: str | Path, config: TextConfig) -> Corpus:
         tokenizer.once = frozenset(index["once"])
         alphabet = Alphabet.beyond(tokenizer, np.array(index["unknown"], dtype=np.uint32))
         parts = {name: _documents(folder, index["splits"][name], alphabet) for name in SPLIT_NAMES}
-        fingerprint = index["fingerprint"]
+        fingerprint, repairs = index["fingerprint"], tuple(map(str, index.get("repairs", ())))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorpusError(f"{folder}: is damaged ({error!r}); prepare it again") from None
     for name in TextConfig.field_names():
@@ -107,7 +111,13 @@ def open_prepared(path: str | Path, config: TextConfig) -> Corpus:
             raise OptionError(
                 f"{flag(name)} {wanted}: {folder} was prepared with {own}; prepare it again"
             )
-    return Corpus(parts=parts, alphabet=alphabet, settings=settings, fingerprint=fingerprint)
+    return Corpus(
+        parts=parts,
+        alphabet=alphabet,
+        settings=settings,
+        fingerprint=fingerprint,
+        repairs=repairs,
+    )
 
 
 @dataclass(frozen=True)
@@ -213,11 +223,12 @@ class _Writer:
 
 def _write(
     folder: Path, sources: Sequence[str | Path], config: TextConfig, report: Report
-) -> tuple[str, ...]:
-    """Every file of a prepared corpus -> notes for the user."""
-    spool = folder / "text.codes"
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Every file of a prepared corpus -> notes for the user, and what was mended."""
+    spool, repairs = folder / "text.codes", Repairs()
     with spool.open("wb") as file:
-        ranges = _write_text(file, sources, config, report)
+        batches = read_batches(sources, config, repairs)
+        ranges = _write_text(file, batches, joiner(config), report)
     text = np.memmap(spool, dtype="<u4", mode="r")
     shards: dict[SplitName, list[_Shard]] = {}
     done = 0
@@ -254,6 +265,7 @@ def _write(
         "settings": corpus.settings.as_dict(),
         "sources": [Path(source).name for source in sources],
         "fingerprint": corpus.fingerprint,
+        "repairs": repairs.public_notes,
         "once": "".join(sorted(corpus.tokenizer.once)),
         "unknown": corpus.alphabet.unknown.tolist(),
         "splits": splits,
@@ -265,14 +277,11 @@ def _write(
         with (folder / file_name).open("wb") as file:
             file.write(content.encode())
             _sync(file)
-    return corpus.notes
+    return corpus.notes, repairs.notes
 
 
-def _write_text(
-    file: BinaryIO, sources: Sequence[str | Path], config: TextConfig, report: Report
-) -> Ranges:
+def _write_text(file: BinaryIO, batches: Batches, between: str, report: Report) -> Ranges:
     """All documents as code points, joined as for a split by tail; where each stands."""
-    between = joiner(config)
     lengths = array("q")
     parts: list[str] = []
     going_on = False
@@ -285,7 +294,7 @@ def _write_text(
         done, held = done + held, 0
         report("reading", done)
 
-    for batch, goes_on in read_batches(sources, config):
+    for batch, goes_on in batches:
         parts.append(between.join(batch))
         held += len(parts[-1])
         if batch and not goes_on:

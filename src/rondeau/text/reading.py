@@ -1,4 +1,4 @@
-"""Files to documents: formats, compression, normalising. It knows no splits and no vocabulary.
+"""Files to documents: normalised, split, in batches. It knows no splits and no vocabulary.
 
 Reads .txt (and any other plain text), .txt.gz, .zip, .jsonl (a `text` field), folders of these,
 and standard input (`-`), all in blocks: a document is never longer in memory than it must be.
@@ -6,31 +6,23 @@ and standard input (`-`), all in blocks: a document is never longer in memory th
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import itertools
-import json
-import lzma
 import re
-import shutil
-import sys
-import tempfile
 import unicodedata
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 
 from rondeau.config import Documents, TextConfig
 from rondeau.errors import CorpusError
+from rondeau.formats import read_object
 from rondeau.text.encodings import read_text
+from rondeau.text.repairs import MOST_MARKS, Repairs, mended, stream_safe
+from rondeau.text.sources import Source, open_sources, readable
 
-SUFFIXES = (".txt", ".txt.gz", ".zip", ".jsonl")
-"""What is read from a folder; a file named directly may have any other ending."""
-IN_MEMORY = 2**28
-"""Bytes of unpacked data that are kept in memory; more goes to a temporary file."""
 BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
+LOOKED_AT = 1000
+"""Characters at the end of a block that are looked through for a place to cut."""
 
 Batches = Iterator[tuple[list[str], bool]]
 """Documents some at a time, and whether the last of them goes on as the first of the next."""
@@ -45,14 +37,17 @@ class _Block(NamedTuple):
     whole: bool
 
 
-def read_documents(sources: Sequence[str | Path], config: TextConfig) -> list[str]:
+def read_documents(
+    sources: Sequence[str | Path], config: TextConfig, repairs: Repairs
+) -> list[str]:
     """The documents of all sources, in order: NFC, newlines as "\\n" or spaces, none of them empty.
 
-    Raises CorpusError for a source that is missing, unreadable or without text.
+    repairs: is told what was mended. Raises CorpusError for a source that is missing, unreadable or
+    without text.
     """
     documents: list[str] = []
     begun: list[str] = []
-    for batch, goes_on in read_batches(sources, config):
+    for batch, goes_on in read_batches(sources, config, repairs):
         begun += batch
         if not goes_on:
             documents += batch if len(begun) == len(batch) else ["".join(begun)]
@@ -60,16 +55,16 @@ def read_documents(sources: Sequence[str | Path], config: TextConfig) -> list[st
     return documents
 
 
-def read_batches(sources: Sequence[str | Path], config: TextConfig) -> Batches:
+def read_batches(sources: Sequence[str | Path], config: TextConfig, repairs: Repairs) -> Batches:
     """The same documents in batches that fit into memory, errors as for `read_documents`."""
     left = config.limit
     found = False
-    stream = _blocks(sources, config.encoding)
+    stream = _blocks(sources, config.encoding, repairs)
     for first in stream:
         unit = _until_last(first, stream)
         mode = "file" if first.whole else config.documents or "file"
         blank = True
-        for batch, more in split_documents(_normalised(unit, config), mode):
+        for batch, more in split_documents(_normalised(unit, config, first.name, repairs), mode):
             documents, goes_on = batch, more
             if config.newlines == "space":
                 documents = [document.replace("\n", " ") for document in documents]
@@ -87,14 +82,12 @@ def read_batches(sources: Sequence[str | Path], config: TextConfig) -> Batches:
         raise CorpusError(f"{', '.join(map(str, sources))}: no text in it; give a file with some")
 
 
-def normalise(text: str, config: TextConfig, *, keep_lines: bool = False) -> str:
-    """NFC; CRLF and CR become "\\n"; with newlines="space" each of the characters is a space.
+def normalise(text: str, config: TextConfig) -> str:
+    """NFC; CRLF and CR become "\n"; with newlines="space" each of the characters is a space.
 
-    `keep_lines` leaves newlines alone for now, since they still separate documents.
+    U+0085 and U+2028 are characters as others. More than 30 combining marks in a row are broken up.
     """
-    if config.newlines == "space" and not keep_lines:
-        return unicodedata.normalize("NFC", text.replace("\n", " ").replace("\r", " "))
-    return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return _normal(stream_safe(text), config, keep_lines=False)
 
 
 def split_documents(blocks: Iterator[str], documents: Documents) -> Batches:
@@ -103,13 +96,15 @@ def split_documents(blocks: Iterator[str], documents: Documents) -> Batches:
     A document goes on only where it is the text itself.
     """
     if documents == "file":
-        held, begun = "", False
+        blank: list[str] = []
+        begun = False
         for block in blocks:
-            held += block
-            begun = begun or not _is_blank(held)
+            begun = begun or not _is_blank(block)
             if begun:
-                yield [held], True
-                held = ""
+                yield ["".join([*blank, block])], True
+                blank = []
+            else:
+                blank.append(block)
         if begun:
             yield [""], False
         return
@@ -118,33 +113,38 @@ def split_documents(blocks: Iterator[str], documents: Documents) -> Batches:
         yield [document for document in part if not _is_blank(document)], False
 
 
-def repair(text: str) -> str:
-    """Lone surrogates, which no file can hold, as U+FFFD."""
-    return re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
-
-
 def _is_blank(text: str) -> bool:
     return not text or text.isspace()
 
 
 def _lines(blocks: Iterator[str]) -> Iterator[list[str]]:
     """Whole lines, and the last one even if nothing ends it."""
-    rest = ""
+    begun: list[str] = []
     for block in blocks:
-        *whole, rest = (rest + block).split("\n")
-        yield whole
-    yield [rest]
+        first, *others = block.split("\n")
+        begun.append(first)
+        if others:
+            yield ["".join(begun), *others[:-1]]
+            begun = [others[-1]]
+    yield ["".join(begun)]
 
 
 def _between_blank_lines(blocks: Iterator[str]) -> Iterator[list[str]]:
+    begun: list[str] = []
     rest = ""
     for block in blocks:
-        *whole, rest = BLANK_LINES.split(rest + block)
-        if whole and not rest:
-            # Blank lines at the end may yet go on.
-            rest = whole.pop() + "\n\n"
-        yield [document.strip("\n") for document in whole]
-    yield [rest.strip("\n")]
+        text = rest + block
+        # Blank lines at the end may yet go on.
+        end = text.find("\n", len(text.rstrip(" \t\n")))
+        text, rest = (text, "") if end < 0 else (text[:end], text[end:])
+        first, *others = BLANK_LINES.split(text)
+        begun.append(first)
+        if others:
+            yield [document.strip("\n") for document in ("".join(begun), *others[:-1])]
+            begun = [others[-1]]
+        if rest.count("\n") > 1:
+            rest = "\n\n"
+    yield ["".join([*begun, rest]).strip("\n")]
 
 
 def _at_most(left: int, documents: list[str]) -> tuple[list[str], int]:
@@ -157,24 +157,48 @@ def _at_most(left: int, documents: list[str]) -> tuple[list[str], int]:
     return kept, left
 
 
-def _normalised(blocks: Iterator[str], config: TextConfig) -> Iterator[str]:
-    """`normalise` block by block, cut where what follows can't change what went before."""
-    keep_lines = config.documents is not None
-    rest = ""
+def _normalised(
+    blocks: Iterator[str], config: TextConfig, name: str, repairs: Repairs
+) -> Iterator[str]:
+    """`normalise` block by block."""
+    keep_lines = config.documents is not None  # which separate documents
+    for text in _cut_anew(blocks):
+        safe = stream_safe(text)
+        if len(safe) > len(text):
+            what = f"over {MOST_MARKS} combining marks in a row, broken up by U+034F"
+            repairs.add(name, what, count=len(safe) - len(text))
+        yield _normal(safe, config, keep_lines=keep_lines)
+
+
+def _cut_anew(blocks: Iterator[str]) -> Iterator[str]:
+    """A text in pieces, cut where what follows can't change what went before."""
+    held: list[str] = []
     for block in blocks:
-        text = rest + block
-        cut = next((i for i in range(len(text) - 1, 0, -1) if _begins_anew(text[i])), 0)
-        yield normalise(text[:cut], config, keep_lines=keep_lines)
-        rest = text[cut:]
-    yield normalise(rest, config, keep_lines=keep_lines)
+        last = range(len(block) - 1, max(-1, len(block) - 1 - LOOKED_AT), -1)
+        cut = next((i for i in last if _begins_anew(block[i])), -1)
+        if cut < 0:
+            held.append(block)
+        else:
+            yield "".join([*held, block[:cut]])
+            held = [block[cut:]]
+    yield "".join(held)
+
+
+def _normal(text: str, config: TextConfig, *, keep_lines: bool) -> str:
+    if config.newlines == "space" and not keep_lines:
+        text = text.replace("\n", " ").replace("\r", " ")
+    else:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return unicodedata.normalize("NFC", text)
 
 
 def _begins_anew(character: str) -> bool:
     """Whether NFC and the joining of CRLF never join a character to the one before it."""
     if character < "\u0300":
         return character != "\n"
-    jamo = "\u1100" <= character <= "\u11ff"
-    return character < "\uffff" and not jamo and unicodedata.category(character)[0] != "M"
+    if "\u1100" <= character <= "\u11ff" or "\uffff" <= character < "\U0001f000":
+        return False  # parts of syllables, and scripts with letters that join
+    return unicodedata.category(character)[0] != "M"
 
 
 def _until_last(first: _Block, stream: Iterator[_Block]) -> Iterator[str]:
@@ -185,88 +209,31 @@ def _until_last(first: _Block, stream: Iterator[_Block]) -> Iterator[str]:
             return
 
 
-def _blocks(sources: Iterable[str | Path], encoding: str | None) -> Iterator[_Block]:
+def _blocks(
+    sources: Sequence[str | Path], encoding: str | None, repairs: Repairs
+) -> Iterator[_Block]:
     """Every file in the sources, block by block."""
-    for source in sources:
-        path = Path(source)
-        try:
-            if str(path) == "-":
-                with _unpacked(sys.stdin.buffer) as file:
-                    yield from _text_blocks(file, "standard input", encoding)
-            elif path.is_dir():
-                yield from _blocks(_files_in(path), encoding)
-            elif path.exists():
-                yield from _file_blocks(path, encoding)
+    for source in open_sources(sources, repairs):
+        with readable(source.name):
+            texts = read_text(source.file, source.name, encoding, repairs)
+            if source.records:
+                yield from _records(texts, source, repairs)
             else:
-                raise CorpusError(f"{path}: no such file or folder")
-        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, lzma.LZMAError) as error:
-            raise CorpusError(f"{path}: cannot be read: {error}") from None
+                for text in texts:
+                    yield _Block(source.name, text, False, False)
+                yield _Block(source.name, "", True, False)
 
 
-def _files_in(folder: Path) -> list[Path]:
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name.endswith(SUFFIXES))
-    if not files:
-        raise CorpusError(f"{folder}: has no {', '.join(SUFFIXES)} file in it")
-    return files
-
-
-def _file_blocks(path: Path, encoding: str | None) -> Iterator[_Block]:
-    if path.name.endswith(".zip"):
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                hidden = any(part.startswith((".", "__")) for part in Path(member.filename).parts)
-                if not member.is_dir() and member.file_size and not hidden:
-                    name = f"{path}:{member.filename}"
-                    with _member(archive, member, name) as file:
-                        yield from _text_blocks(file, name, encoding)
-        return
-    with path.open("rb") as plain:
-        if path.name.endswith(".gz"):
-            with _unpacked(cast(BinaryIO, gzip.GzipFile(fileobj=plain))) as file:
-                yield from _text_blocks(file, str(path), encoding)
-        elif path.name.endswith(".jsonl"):
-            yield from _records(plain, path, encoding)
-        elif plain.seekable():
-            yield from _text_blocks(plain, str(path), encoding)
-        else:
-            with _unpacked(plain) as file:
-                yield from _text_blocks(file, str(path), encoding)
-
-
-def _text_blocks(file: BinaryIO, name: str, encoding: str | None) -> Iterator[_Block]:
-    for text in read_text(file, name, encoding):
-        yield _Block(name, text, False, False)
-    yield _Block(name, "", True, False)
-
-
-def _unpacked(stream: BinaryIO) -> BinaryIO:
-    """All of a stream as a file that can be read several times."""
-    with contextlib.ExitStack() as stack:
-        spool = stack.enter_context(tempfile.SpooledTemporaryFile(max_size=IN_MEMORY))
-        shutil.copyfileobj(stream, spool)
-        stack.pop_all()
-    return cast(BinaryIO, spool)
-
-
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> BinaryIO:
-    try:
-        with archive.open(member) as packed:
-            return _unpacked(cast(BinaryIO, packed))
-    except (RuntimeError, NotImplementedError) as error:  # encrypted, or an unknown method
-        raise CorpusError(f"{name}: cannot be read: {error}") from None
-
-
-def _records(file: BinaryIO, path: Path, encoding: str | None) -> Iterator[_Block]:
+def _records(texts: Iterator[str], source: Source, repairs: Repairs) -> Iterator[_Block]:
     """The texts of a .jsonl file, each a document by itself."""
-    lines = itertools.chain.from_iterable(_lines(read_text(file, str(path), encoding)))
+    lines = itertools.chain.from_iterable(_lines(texts))
     for number, line in enumerate(lines, 1):
         if _is_blank(line):
             continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise CorpusError(f"{path}, line {number}: is not JSON ({error})") from None
-        if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-            raise CorpusError(f'{path}, line {number}: has no "text" field with a text')
-        if not _is_blank(record["text"]):
-            yield _Block(f"{path}, line {number}", repair(record["text"]), True, True)
+        name = f"{source.name}, line {number}"
+        text = read_object(line.encode(), name, error=CorpusError).get("text")
+        if not isinstance(text, str):
+            raise CorpusError(f'{name}: has no "text" field with a text')
+        (text,) = mended([text], source.name, repairs, line=number)
+        if not _is_blank(text):
+            yield _Block(name, text, True, True)

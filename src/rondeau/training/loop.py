@@ -158,7 +158,7 @@ class Training:
             seed=config.seed,
             random=config.sampling == "random",
         )
-        self.notes = (*corpus.notes, *(said for said in (chosen, note) if said))
+        self.notes = (*corpus.repairs, *corpus.notes, *(said for said in (chosen, note) if said))
         self.config = config
         try:
             self.model = self._new_model()
