@@ -58,6 +58,17 @@ def test_the_name_of_a_file_cannot_steer_the_terminal(rondeau, tmp_path):
     assert not RAW.search(stderr)
 
 
+def test_a_text_whose_name_is_no_utf8_is_found_again(rondeau, rhymes, tmp_path):
+    path = tmp_path / "caf\udce9\x1b[31m.txt"
+    path.write_bytes(rhymes.read_bytes())
+    small = ["--hidden", 4, "--steps", 1, "--threads", 1, "--documents", "blank-line"]
+    assert rondeau("train", path, *small, "--out", tmp_path / "run")[0] == 0
+    for verb in ("evaluate", "info", "report"):
+        code, _, stderr = rondeau(verb, tmp_path / "run")
+        assert code == 0, stderr
+        assert not stderr
+
+
 def test_repairs_are_said_by_every_command_that_reads_a_text(rondeau, run, rhymes, tmp_path):
     path = tmp_path / "rhymes.txt"
     path.write_bytes(rhymes.read_bytes() + b"\n\xff\0")

@@ -15,8 +15,12 @@ from typing import Any
 from rondeau.config import TextConfig
 from rondeau.errors import CorpusError, RunError
 from rondeau.formats import misfit
+<<<<<<< HEAD
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
 from rondeau.run.results import read_results
+=======
+from rondeau.run.folder import FORMAT_VERSION, RunFolder
+>>>>>>> text
 from rondeau.text.corpus import Corpus
 from rondeau.text.loading import load_corpus
 
@@ -38,7 +42,8 @@ def origin_files(corpus: Corpus) -> dict[str, bytes]:
         "sources": sources,
         "fingerprint": corpus.fingerprint,
     }
-    return files | {ORIGIN: to_json(origin)}
+    # In ASCII: a path may hold bytes that are no UTF-8.
+    return files | {ORIGIN: (json.dumps(origin, indent=2) + "\n").encode()}
 
 
 def read_origin(folder: RunFolder) -> dict[str, Any]:
