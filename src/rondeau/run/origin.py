@@ -15,12 +15,8 @@ from typing import Any
 from rondeau.config import TextConfig
 from rondeau.errors import CorpusError, RunError
 from rondeau.formats import misfit
-<<<<<<< HEAD
-from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
-from rondeau.run.results import read_results
-=======
 from rondeau.run.folder import FORMAT_VERSION, RunFolder
->>>>>>> text
+from rondeau.run.results import read_results
 from rondeau.text.corpus import Corpus
 from rondeau.text.loading import load_corpus
 
