@@ -24,8 +24,10 @@ def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="fault tests in their long form")
 
 
-def pytest_terminal_summary(terminalreporter):
-    """Print the figures that tests have recorded."""
+def pytest_terminal_summary(terminalreporter, config):
+    """Print the figures that tests have recorded, after the long form."""
+    if not config.getoption("--long"):
+        return
     for reports in terminalreporter.stats.values():
         for report in reports:
             for name, value in getattr(report, "user_properties", ()):

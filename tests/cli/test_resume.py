@@ -1,4 +1,4 @@
-"""Going on from the command line: with a run's own settings, after every kind of interruption."""
+"""Going on from the command line, and being ended from outside where nothing was saved yet."""
 
 import os
 import signal
