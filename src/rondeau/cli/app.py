@@ -28,7 +28,12 @@ from rondeau.cli.train import train
 from rondeau.cli.use import generate, info
 from rondeau.config import BUDGETS, flag
 from rondeau.errors import OptionError, RondeauError
+from rondeau.machine import out_of_memory
 
+NO_MEMORY = (
+    "no memory left; close other programs, or ask for less at once: a shorter text, fewer samples, "
+    "a smaller model"
+)
 app = App(
     name="rondeau",
     help="Recurrent language models: train, generate, and measure honestly.",
@@ -80,6 +85,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             sys.exit(0)
         print(f"rondeau: error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2 if isinstance(error, CycloptsError) else getattr(error, "exit_code", 1))
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        print(f"rondeau: error: {NO_MEMORY}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(0)
