@@ -14,8 +14,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
+from rondeau.cli import main
 from rondeau.config import TextConfig
+from rondeau.network.model import Model
 from rondeau.text.prepared import prepare
 
 ROOT = Path(__file__).parents[2]
@@ -258,6 +261,22 @@ def test_bad_input_gets_one_line_exit_code_2_and_harms_nothing(
         assert part in stderr, stderr
     assert sorted(str(p) for p in tmp_path.rglob("*")) == before
     assert (tmp_path / "full" / "precious").read_text() == "mine"
+
+
+@pytest.mark.parametrize("words", [["evaluate"], ["score", "猫"], ["infill", "猫＿了"]])
+def test_memory_that_runs_out_gets_one_line_and_exit_code_1(rondeau, run, monkeypatch, words):
+    verb, *text = words
+    monkeypatch.setattr(Model, "features", lambda *arguments: torch.empty(2**50))
+    code, stdout, stderr = rondeau(verb, run, *text)
+    assert (code, stdout) == (1, "")
+    assert stderr.startswith("rondeau: error: no memory left; ")
+    assert stderr.count("\n") == 1
+
+
+def test_a_bug_keeps_its_traceback(run, monkeypatch):
+    monkeypatch.setattr(Model, "features", lambda *arguments: torch.zeros(2, 3) @ torch.zeros(2, 3))
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        main(["score", str(run), "猫"])
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.toml")), ids=lambda p: p.stem)

@@ -342,6 +342,21 @@ def test_a_training_that_was_cut_off_says_so_when_it_goes_on(tmp_path, rhymes):
     assert not (tmp_path / "run/private/lock").read_text()
 
 
+def test_what_the_system_has_done_since_is_told_where_it_is_known(tmp_path, rhymes):
+    training = rondeau.train(rhymes, config(eval_every=10), out=tmp_path / "run")
+    next(event for event in training if event.step == 20)
+    lock = tmp_path / "run/private/lock"
+    kept = json.loads(lock.read_text())
+    assert kept["kills"].keys() == {"boot", "machine", "group"}
+    content = kept | {"kills": {"boot": "another", "machine": 0, "group": None}}
+    for made_up, note in (
+        (content, "this training was cut off (the machine was restarted since); going on after"),
+        (content | {"kills": {"boot": [1]}}, "this training was cut off; going on after step 20"),
+    ):
+        lock.write_text(json.dumps(made_up))
+        assert any(note in said for said in rondeau.resume(tmp_path / "run").notes)
+
+
 def test_a_full_disk_ends_in_one_sentence_and_the_last_good_state_stays(
     tmp_path, rhymes, monkeypatch
 ):

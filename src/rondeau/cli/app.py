@@ -33,7 +33,12 @@ from rondeau.cli.use import generate, info
 from rondeau.config import BUDGETS, TrainConfig, flag
 from rondeau.errors import OptionError, RondeauError
 from rondeau.formats import shown
+from rondeau.machine import out_of_memory
 
+NO_MEMORY = (
+    "no memory left; close other programs, or ask for less at once: a shorter text, fewer samples, "
+    "a smaller model"
+)
 app = App(
     name="rondeau",
     help="Recurrent language models: train, generate, and measure honestly.",
@@ -110,6 +115,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             sys.exit(0)
         complain(error)
         sys.exit(2 if isinstance(error, CycloptsError) else getattr(error, "exit_code", 1))
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        complain(RondeauError(NO_MEMORY))
+        sys.exit(1)
     except KeyboardInterrupt as interrupt:
         sys.exit(exit_code(interrupt))
     sys.exit(0)

@@ -1,7 +1,8 @@
 """One training at a time in a run's folder, and what is left of one that was cut off.
 
 `private/lock` is locked by the operating system as long as its process lives, however that ends;
-its content says since when, and is emptied by a training that leaves of itself.
+its content says since when and on which machine, and is emptied by a training that leaves of
+itself.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import IO, Any
 
 from rondeau.errors import RunError
 from rondeau.files import make_folder
+from rondeau.formats import misfit
+from rondeau.machine import Kills, happened_since, kills
 from rondeau.run.folder import RunFolder
 
 LOCK = "private/lock"
+KILLS = {"boot": (str, None), "machine": (int, None), "group": (int, None)}
 
 
 @contextlib.contextmanager
@@ -34,19 +39,28 @@ def locked(folder: RunFolder) -> Iterator[None]:
             raise RunError(
                 f"{folder.path}: is being trained by process {holder}; wait for its end, or stop it"
             ) from None
-        _write(file, {"process": os.getpid(), "since": time.time()})
+        _write(file, {"process": os.getpid(), "since": time.time(), "kills": asdict(kills())})
         yield
         # Left as it is by an exception, as by a kill: what was under way is not at its end.
         _write(file, {})
 
 
-def cut_off(folder: RunFolder) -> bool:
-    """Whether the last training here neither came to its end nor left of itself."""
+def cut_off(folder: RunFolder) -> str | None:
+    """That the last training here neither came to its end nor left of itself, and what is known.
+
+    None where it did.
+    """
     path = folder.place(LOCK)
     if not path.exists():
-        return False
+        return None
     with path.open(encoding="utf-8", errors="replace") as file:
-        return bool(_content(file))
+        content = _content(file)
+    if not content:
+        return None
+    happened = None
+    if misfit(content, {"kills": KILLS}) is None:
+        happened = happened_since(Kills(**{name: content["kills"][name] for name in KILLS}))
+    return f"this training was cut off{f' ({happened})' if happened else ''}"
 
 
 def _content(file: IO[str]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import torch
 
 from rondeau.errors import RunError
 from rondeau.formats import check_version, shown
+from rondeau.machine import out_of_memory
 from rondeau.run.folder import FORMAT_VERSION
 
 MEMBER = r"[^/]+/(data\.pkl|byteorder|version|data/\d+)"
@@ -48,6 +49,8 @@ def state_from_bytes(data: bytes, source: str) -> dict[str, Any]:
         _check_program(members[PROGRAM])
         state = torch.load(_zip(members), map_location="cpu", weights_only=True)
     except Exception as error:  # torch and zipfile name no exception of their own for a bad file
+        if out_of_memory(error):
+            raise
         reason = shown(str(error).partition("\n")[0])
         raise RunError(f"{source}: is not the state of a training ({reason})") from None
     if not isinstance(state, dict):

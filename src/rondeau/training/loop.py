@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from rondeau.config import ModelConfig, TextConfig, TrainConfig
-from rondeau.errors import OptionError, RunError, TrainingError
+from rondeau.errors import RunError, TrainingError
 from rondeau.evaluation.perplexity import Evaluation
 from rondeau.language_model import LanguageModel
 from rondeau.network.backends import library
@@ -36,7 +36,7 @@ from rondeau.run.folder import RunFolder, to_json
 from rondeau.run.lock import cut_off, locked
 from rondeau.run.origin import read_corpus
 from rondeau.run.start import beginning, is_unfinished, new_run
-from rondeau.run.weights import load_weights, read_shape, weights_to_bytes
+from rondeau.run.weights import load_weights, read_shape, read_weights, weights_to_bytes
 from rondeau.text.batches import fit_windows
 from rondeau.text.corpus import Corpus
 from rondeau.text.loading import load_corpus
@@ -47,6 +47,7 @@ from rondeau.training.budget import EVALUATIONS, fixed_steps, seconds_per_step, 
 from rondeau.training.defaults import fill_defaults
 from rondeau.training.events import Event, HeldOut
 from rondeau.training.held_out import SAMPLED_CHARACTERS, final_numbers, look, sample_texts
+from rondeau.training.memory import check_memory, check_reading, failures_told, largest
 from rondeau.training.model_card import Numbers
 from rondeau.training.optimisation import clip_gradient, learning_rate, make_optimizer
 from rondeau.training.restoring import checked_state
@@ -71,15 +72,19 @@ def train(
     """
     config = config or TrainConfig()
     sources = [corpus] if isinstance(corpus, (str, Path)) else list(corpus)
-    loaded = load_corpus(sources, TextConfig.of(config))
+    check_reading(sources, TextConfig.of(config))
+    with failures_told(lambda: "to read the text: rondeau prepare keeps it on the disk"):
+        loaded = load_corpus(sources, TextConfig.of(config))
     # Where they differ the corpus has its own: prepared so, or one document split by its tail.
     config = replace(config, **loaded.settings.as_dict() | {"seed": config.seed})
     device = pick_device(config.device)
     if config.backend == "library":
         library.refuse_unserved(make_cell(replace(config, hidden=1), 1))
+    note = check_memory(config, loaded, device=device.type)
     folder = new_run(out if out is not None else records.free_folder(sources))
     try:
-        training = Training(config, loaded, folder, device=device)
+        with failures_told(lambda: "to begin: a smaller --hidden or --batch needs less"):
+            training = Training(config, loaded, folder, device=device)
         with beginning(folder):
             records.write_start(training)
     except BaseException as error:
@@ -91,6 +96,7 @@ def train(
                 "trained; mend that, or choose another"
             ) from error
         raise
+    training.notes += (note,) if note else ()
     return training
 
 
@@ -107,18 +113,25 @@ def resume(run: str | Path, corpus: Sequence[str | Path] = ()) -> Training:
         )
     folder = RunFolder.open(run)
     was_cut_off = cut_off(folder)
-    with records.failed_writes_told(folder, lambda: "to go on"), locked(folder):
+    with (
+        records.failed_writes_told(folder, lambda: "to go on"),
+        failures_told(lambda: f"to go on with {folder.path}, which is as it was"),
+        locked(folder),
+    ):
         folder.tidy()
         config = records.read_train_config(folder)
         if ModelConfig.of(config) != read_shape(folder).config:
             raise RunError(f"{folder.path}: train_config.toml and config.json are of two models")
         checkpoint, damaged = latest_checkpoint(folder)
         loaded = read_corpus(folder, TextConfig.of(config), sources=corpus)
-        training = Training(config, loaded, folder, device=pick_device(config.device))
+        device = pick_device(config.device)
+        note = check_memory(config, loaded, device=device.type, fixed=True)
+        training = Training(config, loaded, folder, device=device)
         training.restore(checkpoint)
     said = [f"passed over: {reason}" for reason in damaged]
+    said += [note] if note else []
     if was_cut_off:
-        said.append(f"this training was cut off; going on after step {training.step:,}")
+        said.append(f"{was_cut_off}; going on after step {training.step:,}")
     training.notes = (*training.notes, *said)
     return training
 
@@ -160,12 +173,7 @@ class Training:
         )
         self.notes = (*corpus.repairs, *corpus.notes, *(said for said in (chosen, note) if said))
         self.config = config
-        try:
-            self.model = self._new_model()
-        except (RuntimeError, MemoryError) as error:
-            raise OptionError(
-                f"--hidden {config.hidden}: no memory for such a model; make it smaller"
-            ) from error
+        self.model = self._new_model()
         self.generator = torch.Generator(device)
         self.carry: StackCarry = self.model.initial_carry(self.windows.batch)
         steps = fixed_steps(config, self.windows.steps_per_epoch)
@@ -218,13 +226,20 @@ class Training:
 
         A loss or gradient that isn't finite takes it back to the last checkpoint, to go on at a
         third of the learning rate; at the second one it ends with TrainingError, as where files
-        can't be written: the last checkpoint stays. RunError while another process trains here.
+        can't be written or memory runs out: the last checkpoint stays. RunError while another
+        process trains here.
         """
-        with self._failed_writes_told(), locked(self.folder):
+        with self._failures_told(), locked(self.folder):
             yield from self._events()
 
-    def _failed_writes_told(self) -> contextlib.AbstractContextManager[None]:
-        return records.failed_writes_told(self.folder, lambda: f"after step {self.step}")
+    @contextlib.contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        """Files that can't be written and memory that can't be had, in one line each."""
+        with (
+            records.failed_writes_told(self.folder, lambda: f"after step {self.step}"),
+            failures_told(self._what_helps),
+        ):
+            yield
 
     def _events(self) -> Iterator[Event]:
         clock = saved = time.perf_counter()
@@ -295,11 +310,12 @@ class Training:
         """Train to the end, evaluate the best model on every split, write it down, return it."""
         for _ in self:
             pass
-        with self._failed_writes_told(), locked(self.folder):
+        with self._failures_told(), locked(self.folder):
             if not self.folder.has("model.safetensors"):
                 self._save()
             source = str(self.folder.path / "model.safetensors")
-            load_weights(self.model, self.folder.read("model.safetensors"), source)
+            weights = read_weights(self.folder, "model.safetensors", read_shape(self.folder))
+            load_weights(self.model, weights, source)
             model = LanguageModel(
                 self.model.eval(),
                 self.tokenizer,
@@ -313,6 +329,14 @@ class Training:
             records.write_results(self, self.numbers)
             write_report(model)
         return model
+
+    def _what_helps(self) -> str:
+        """Where memory ran out, what is saved, and what can be done."""
+        saved, setting = records.what_is_saved(self.folder), largest(self.config, self.corpus)
+        return (
+            f"after step {self.step}; {saved}: make room and go on with --resume, or start again "
+            f"with a smaller {setting}"
+        )
 
     def restore(self, checkpoint: Checkpoint | None) -> None:
         """Go back to the state of a checkpoint of this training, or with None to its beginning."""
