@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from rondeau.network.model import Model as Model
     from rondeau.network.stack import Stack as Stack
     from rondeau.training.loop import Training as Training
-    from rondeau.training.loop import resume as resume
-    from rondeau.training.loop import train as train
+    from rondeau.training.train import resume as resume
+    from rondeau.training.train import train as train
 
     load = LanguageModel.load
 
@@ -46,8 +46,8 @@ _HOMES = {
     "Stack": "rondeau.network.stack",
     "TrainConfig": "rondeau.config",
     "Training": "rondeau.training.loop",
-    "resume": "rondeau.training.loop",
-    "train": "rondeau.training.loop",
+    "resume": "rondeau.training.train",
+    "train": "rondeau.training.train",
     "unroll": "rondeau.network.backends",
 }
 

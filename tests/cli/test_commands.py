@@ -182,9 +182,9 @@ def test_a_signal_saves_and_resume_goes_on(rondeau, rhymes, tmp_path, number):
     settings = out / "train_config.toml"
     assert "steps = 100000" in settings.read_text()
     assert steps >= 1
-    from rondeau.training import loop
+    from rondeau.training.train import resume
 
-    training = loop.resume(out)
+    training = resume(out)
     assert training.step == steps
     assert next(iter(training)).step > steps
 

@@ -16,7 +16,7 @@ from rondeau.run import start
 from rondeau.run.checkpoints import saved_steps
 from rondeau.run.folder import RunFolder
 from rondeau.run.metrics import read_events
-from rondeau.training import loop
+from rondeau.training import train
 from rondeau.training.loop import Training
 from rondeau.training.optimisation import learning_rate
 
@@ -280,11 +280,11 @@ def test_of_two_trainings_that_begin_at_once_in_a_folder_the_second_is_refused(
     out = tmp_path / "run"
 
     def look_beside_another(folder):
-        monkeypatch.setattr(loop, "beginning", start.beginning)
+        monkeypatch.setattr(train, "beginning", start.beginning)
         rondeau.train(rhymes, config(layers=1), out=out)
         return start.beginning(folder)
 
-    monkeypatch.setattr(loop, "beginning", look_beside_another)
+    monkeypatch.setattr(train, "beginning", look_beside_another)
     with pytest.raises(RunError, match="another training has begun there"):
         rondeau.train(rhymes, config(layers=2), out=out)
     assert rondeau.resume(out).config.layers == 1

@@ -54,14 +54,14 @@ def train(
     quiet
         Show no progress.
     """
-    from rondeau.training import loop
+    from rondeau.training import train as begin
 
     if resume is not None:
         if out is not None or settings != TrainConfig():
             raise OptionError("--resume: a run goes on with its own settings; give no others")
-        training = loop.resume(resume, corpus)
+        training = begin.resume(resume, corpus)
     else:
-        training = loop.train(corpus, settings, out=out)
+        training = begin.train(corpus, settings, out=out)
     try:
         code = run_training(training, quiet=quiet)
         if code:

@@ -1,7 +1,8 @@
 """The training loop: truncated back-propagation through time over windows of streams.
 
-`train` prepares a Training; iterate it for events, or call `finish`. It prints nothing. Every step
-is a function of the saved state and its number, so that a resumed training repeats the bits.
+Iterate a Training for events, or call `finish`. It prints nothing. Every step is a function of the
+saved state and its number, so that a resumed training repeats the bits. How one is prepared is
+`train`'s business.
 """
 
 from __future__ import annotations
@@ -9,22 +10,20 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from rondeau.config import ModelConfig, TextConfig, TrainConfig
-from rondeau.errors import RunError, TrainingError
+from rondeau.config import ModelConfig, TrainConfig
+from rondeau.errors import TrainingError
 from rondeau.evaluation.perplexity import Evaluation
 from rondeau.language_model import LanguageModel
-from rondeau.network.backends import library
 from rondeau.network.cells import carry_parts, detach, map_carry
-from rondeau.network.device import pick_device, set_threads
+from rondeau.network.device import set_threads
 from rondeau.network.model import Model
-from rondeau.network.stack import StackCarry, make_cell
+from rondeau.network.stack import StackCarry
 from rondeau.report.page import write_report
 from rondeau.run.checkpoints import (
     Checkpoint,
@@ -33,13 +32,10 @@ from rondeau.run.checkpoints import (
     write_checkpoint,
 )
 from rondeau.run.folder import RunFolder, to_json
-from rondeau.run.lock import cut_off, locked
-from rondeau.run.origin import read_corpus
-from rondeau.run.start import beginning, is_unfinished, new_run
+from rondeau.run.lock import locked
 from rondeau.run.weights import load_weights, read_shape, read_weights, weights_to_bytes
 from rondeau.text.batches import fit_windows
 from rondeau.text.corpus import Corpus
-from rondeau.text.loading import load_corpus
 from rondeau.text.masking import hide
 from rondeau.training import records
 from rondeau.training.anomaly import anomalies_named
@@ -47,7 +43,7 @@ from rondeau.training.budget import EVALUATIONS, fixed_steps, seconds_per_step, 
 from rondeau.training.defaults import fill_defaults
 from rondeau.training.events import Event, HeldOut
 from rondeau.training.held_out import SAMPLED_CHARACTERS, final_numbers, look, sample_texts
-from rondeau.training.memory import check_memory, check_reading, failures_told, largest
+from rondeau.training.memory import failures_told, largest
 from rondeau.training.model_card import Numbers
 from rondeau.training.optimisation import clip_gradient, learning_rate, make_optimizer
 from rondeau.training.restoring import checked_state
@@ -57,83 +53,6 @@ EVENT_STEPS = 10
 LONGEST_BETWEEN_LOOKS = 1000
 SLOWER = 1 / 3
 """Of the learning rate, after a step back."""
-
-
-def train(
-    corpus: Sequence[str | Path] | str | Path = (),
-    config: TrainConfig | None = None,
-    *,
-    out: str | Path | None = None,
-) -> Training:
-    """Prepare a training on files or folders (none: the embedded songs) into a new run folder.
-
-    out: the folder (default: runs/NAME, numbered).
-    Raises CorpusError, OptionError or RunError, before anything is written.
-    """
-    config = config or TrainConfig()
-    sources = [corpus] if isinstance(corpus, (str, Path)) else list(corpus)
-    check_reading(sources, TextConfig.of(config))
-    with failures_told(lambda: "to read the text: rondeau prepare keeps it on the disk"):
-        loaded = load_corpus(sources, TextConfig.of(config))
-    # Where they differ the corpus has its own: prepared so, or one document split by its tail.
-    config = replace(config, **loaded.settings.as_dict() | {"seed": config.seed})
-    device = pick_device(config.device)
-    if config.backend == "library":
-        library.refuse_unserved(make_cell(replace(config, hidden=1), 1))
-    note = check_memory(config, loaded, device=device.type)
-    folder = new_run(out if out is not None else records.free_folder(sources))
-    try:
-        with failures_told(lambda: "to begin: a smaller --hidden or --batch needs less"):
-            training = Training(config, loaded, folder, device=device)
-        with beginning(folder):
-            records.write_start(training)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            folder.path.rmdir()  # where it is still empty
-        if isinstance(error, OSError):
-            raise TrainingError(
-                f"--out {folder.path}: cannot be written: {error.strerror or error}; nothing was "
-                "trained; mend that, or choose another"
-            ) from error
-        raise
-    training.notes += (note,) if note else ()
-    return training
-
-
-def resume(run: str | Path, corpus: Sequence[str | Path] = ()) -> Training:
-    """Go on with a training from its latest checkpoint, or its start, with its own settings.
-
-    corpus: where its text is now, if it has moved.
-    Raises RunError if the run is damaged or the text isn't the one it was trained on.
-    """
-    if is_unfinished(Path(run)):
-        raise RunError(
-            f"--resume {run}: its start was cut off, nothing is there to go on with; begin again "
-            f"with --out {run}"
-        )
-    folder = RunFolder.open(run)
-    was_cut_off = cut_off(folder)
-    with (
-        records.failed_writes_told(folder, lambda: "to go on"),
-        failures_told(lambda: f"to go on with {folder.path}, which is as it was"),
-        locked(folder),
-    ):
-        folder.tidy()
-        config = records.read_train_config(folder)
-        if ModelConfig.of(config) != read_shape(folder).config:
-            raise RunError(f"{folder.path}: train_config.toml and config.json are of two models")
-        checkpoint, damaged = latest_checkpoint(folder)
-        loaded = read_corpus(folder, TextConfig.of(config), sources=corpus)
-        device = pick_device(config.device)
-        note = check_memory(config, loaded, device=device.type, fixed=True)
-        training = Training(config, loaded, folder, device=device)
-        training.restore(checkpoint)
-    said = [f"passed over: {reason}" for reason in damaged]
-    said += [note] if note else []
-    if was_cut_off:
-        said.append(f"{was_cut_off}; going on after step {training.step:,}")
-    training.notes = (*training.notes, *said)
-    return training
 
 
 class _NonFiniteError(TrainingError):
