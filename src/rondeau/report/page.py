@@ -6,6 +6,7 @@ escapes everything. It knows no training: a run is all it needs.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import shlex
@@ -15,9 +16,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 from rondeau.config import DecodingConfig
+from rondeau.errors import RunError
 from rondeau.evaluation.copies import Novelty, Span
 from rondeau.evaluation.scoring import ScoredCharacter
 from rondeau.files import write_output
@@ -49,30 +51,19 @@ SPLIT = {
 def write_report(model: LanguageModel, *, out: Path | None = None) -> Path:
     """Write the report of a run into it, or to another file, and say where it is.
 
-    Raises RunError for a damaged run, OptionError where it can't be written.
+    Raises RunError for a damaged run and where something else lies in its place, OptionError where
+    it can't be written.
     """
-    path = out or model.run.path / NAME
+    path = out or model.run.place(NAME)
+    if out is None and path.exists() and not path.is_file():
+        raise RunError(f"{path}: is not a file; remove it, or name another with --out")
     write_output(path, page(gather(model)).encode())
     return path
 
 
 def page(data: ReportData) -> str:
     """The whole page as HTML: the same for the same data."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "number": words.number,
-        "bits": words.bits,
-        "percent": words.percent,
-        "visible": words.visible,
-        "language": words.language,
-        "name": lambda text: words.cut(text, SHOWN_NAME),
-        "setting": lambda value: words.cut(json.dumps(value, ensure_ascii=False), SHOWN_NAME),
-        "sentence": lambda text: words.sentence(text, SHOWN_SENTENCE),
-    }
-    template = resources.files("rondeau.report").joinpath("page.html.j2").read_text("utf-8")
-    return environment.from_string(template).render(
+    return _template().render(
         data=data,
         results=data.results,
         shape=_shape(data),
@@ -91,9 +82,29 @@ def page(data: ReportData) -> str:
         scored_bits=_mean([s.bits for s in data.scored]),
         shades=range(SHADES),
         darkest=DARKEST,
-        temperature=DecodingConfig().temperature,
+        decoding=_decoding(data.decoding),
         command=_command(data),
     )
+
+
+@functools.cache
+def _template() -> Template:
+    """The template, compiled once: that takes longer than a page."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "number": words.number,
+        "bits": words.bits,
+        "percent": words.percent,
+        "visible": words.visible,
+        "language": words.language,
+        "name": lambda text: words.cut(text, SHOWN_NAME),
+        "setting": lambda value: words.cut(json.dumps(value, ensure_ascii=False), SHOWN_NAME),
+        "sentence": lambda text: words.sentence(text, SHOWN_SENTENCE),
+    }
+    source = resources.files("rondeau.report").joinpath("page.html.j2").read_text("utf-8")
+    return environment.from_string(source)
 
 
 def _shape(data: ReportData) -> str:
@@ -109,6 +120,16 @@ def _split(data: ReportData) -> str:
     said = SPLIT[data.results["data"]["split"]].format(seed=settings["seed"])
     limit = settings.get("limit")
     return f"{said}; only its first {limit:,} characters were read" if limit else said
+
+
+def _decoding(decoding: DecodingConfig) -> str:
+    """How samples were drawn, in a few words."""
+    if decoding.greedy:
+        return "always the most probable character"
+    parts = [f"at temperature {decoding.temperature:g}"]
+    parts += [f"of the {decoding.top_k:,} most probable"] if decoding.top_k else []
+    parts += [f"of the first {words.percent(decoding.top_p)}"] if decoding.top_p else []
+    return ", ".join(parts)
 
 
 def _ordered(rows: Sequence[Row]) -> list[Row]:

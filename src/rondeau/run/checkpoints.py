@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rondeau.errors import RunError
-from rondeau.run.folder import FORMAT_VERSION, MOST, RunFolder, to_json
+from rondeau.formats import misfit
+from rondeau.run.folder import FORMAT_VERSION, MANIFEST, MOST, RunFolder, to_json
 from rondeau.run.states import state_from_bytes, state_to_bytes
 from rondeau.run.weights import read_shape, read_weights
 
@@ -69,7 +70,7 @@ def save_checkpoint(
 
 
 def latest_checkpoint(folder: RunFolder) -> tuple[Checkpoint, list[str]]:
-    """The newest good checkpoint, and why newer ones were passed over.
+    """The newest good checkpoint, and why newer ones, or the index, were passed over.
 
     RunError where the run has none that is good.
     """
@@ -77,6 +78,13 @@ def latest_checkpoint(folder: RunFolder) -> tuple[Checkpoint, list[str]]:
     if not steps:
         raise RunError(f"--resume {folder.path}: has no checkpoint; start it again with --out")
     damaged: list[str] = []
+    try:
+        index = folder.read_json(INDEX)
+        named = 0 if misfit(index, {"latest": int}) else index["latest"]
+        if named > steps[-1]:
+            raise RunError(f"{folder.path / checkpoint_name(named)}: is not in the {MANIFEST}")
+    except RunError as error:
+        damaged.append(str(error))
     for step in reversed(steps):
         try:
             return _read(folder, step), damaged

@@ -12,20 +12,27 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
 from rondeau.errors import RunError
 from rondeau.run.folder import RunFolder
 
 LOCK = "private/lock"
+MOST = 1000
+"""Most characters of its content."""
 
 
 @contextlib.contextmanager
 def locked(folder: RunFolder) -> Iterator[None]:
     """Hold a run for training; RunError while another process does."""
-    path = folder.place(LOCK)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
+    path = _place(folder)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{path}: cannot be locked: {error.strerror}") from None
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -41,18 +48,25 @@ def locked(folder: RunFolder) -> Iterator[None]:
 
 def cut_off(folder: RunFolder) -> bool:
     """Whether the last training here neither came to its end nor left of itself."""
-    path = folder.place(LOCK)
+    path = _place(folder)
     if not path.exists():
         return False
     with path.open(encoding="utf-8", errors="replace") as file:
         return bool(_content(file))
 
 
+def _place(folder: RunFolder) -> Path:
+    path = folder.place(LOCK)
+    if path.exists() and not path.is_file():
+        raise RunError(f"{path}: is not a file; remove it")
+    return path
+
+
 def _content(file: IO[str]) -> dict[str, Any]:
     file.seek(0)
     try:
-        content = json.loads(file.read() or "{}")
-    except ValueError:
+        content = json.loads(file.read(MOST) or "{}")
+    except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 
