@@ -18,6 +18,21 @@ SMALL = {"hidden": 16, "batch": 4, "seq_len": 16, "threads": 1}
 RHYMES = [f"{a}{b}{c}来了\n{c}{b}{a}走了" for a in "猫狗鸟鱼" for b in "白黑" for c in "大小好"]
 
 
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="fault tests in their long form")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Print the figures that tests have recorded, after the long form."""
+    if not config.getoption("--long"):
+        return
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "figures" and report.when == "call":
+                    terminalreporter.write_line(value)
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)
