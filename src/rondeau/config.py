@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from rondeau.errors import OptionError
-from rondeau.formats import LARGEST, shown
+from rondeau.formats import shown
 
 CellName = Literal["rnn", "gru", "lstm"]
 Backend = Literal["auto", "reference", "library", "numba"]
@@ -37,6 +36,10 @@ def require(condition: bool, name: str, value: object, remedy: str) -> None:
         raise OptionError(f"{flag(name)} {shown(value)}: {remedy}")
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
 class Settings:
     """What all settings share: choices and numbers are checked at birth, fields by name."""
 
@@ -54,13 +57,10 @@ class Settings:
             elif bool in options:
                 require(isinstance(value, bool), name, value, "is true or false")
             elif int in options:
-                whole = isinstance(value, int) and not isinstance(value, bool)
-                require(whole, name, value, "must be a whole number")
-                require(abs(value) < LARGEST, name, value, "must be below 2**63")
+                require(_is_whole(value), name, value, "must be a whole number below 2**63")
             elif float in options:
-                number = isinstance(value, (int, float)) and not isinstance(value, bool)
-                finite = number and abs(value) <= sys.float_info.max
-                require(finite, name, value, "must be a finite number")
+                number = _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+                require(number, name, value, "must be a finite number")
             else:
                 require(isinstance(value, tuple(options)), name, value, "must be a text")
         self.check()
@@ -274,8 +274,24 @@ class DecodingConfig(Settings):
 
     def check(self) -> None:
         """Raise OptionError for controls that leave nothing to choose from."""
-        require(self.temperature > 0, "temperature", self.temperature, "must be above 0 (--greedy)")
+        hot = self.temperature is None or self.temperature > 0
+        require(hot, "temperature", self.temperature, "must be above 0 (--greedy)")
         if self.top_k is not None:
             require(self.top_k >= 1, "top_k", self.top_k, "must be at least 1")
         if self.top_p is not None:
             require(0 < self.top_p <= 1, "top_p", self.top_p, "must be above 0 and at most 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedDecoding(DecodingConfig):
+    """What a user says of the decoding; what is None is left to the run."""
+
+    temperature: float | None = None  # type: ignore[assignment]
+    """Divides the logits: below 1 safer, above 1 bolder (default: the run's, 0.8)."""
+    greedy: bool | None = None  # type: ignore[assignment]
+    """Always take the most probable character (default: the run's, no)."""
+
+    def over(self, run: DecodingConfig) -> DecodingConfig:
+        """The run's settings with the user's in their places."""
+        said = {name: value for name, value in self.as_dict().items() if value is not None}
+        return dataclasses.replace(run, **said)

@@ -8,11 +8,13 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 
-from rondeau.errors import OptionError
+from rondeau.errors import OptionError, UserError
 
 TEMPORARY = ".part"
 """How the name of a file ends that isn't whole yet; it begins with a dot."""
@@ -110,6 +112,30 @@ def write_output(path: Path, data: bytes) -> None:
     except OSError as error:
         reason = f"cannot be written: {error.strerror}"
         raise OptionError(f"--out {path}: {reason}; name another file") from None
+
+
+def open_plain(path: Path, *, most: int, error: type[UserError]) -> BufferedReader:
+    """A file to be read; the error where it can't be, for a pipe or the like, and above `most`."""
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise error(f"{path}: is not a file")
+        if found.st_size > most:
+            raise error(f"{path}: has {found.st_size:,} bytes, more than {most:,}")
+        return path.open("rb")
+    except OSError as reason:
+        raise error(f"{path}: cannot be read: {reason.strerror}") from None
+
+
+def read_plain(path: Path, *, most: int, error: type[UserError]) -> bytes:
+    """All bytes of a file; errors as for `open_plain`, and where memory doesn't hold them."""
+    with open_plain(path, most=most, error=error) as file:
+        try:
+            return file.read()
+        except OSError as reason:
+            raise error(f"{path}: cannot be read: {reason.strerror}") from None
+        except MemoryError:
+            raise error(f"{path}: is too large for this machine's memory") from None
 
 
 @contextlib.contextmanager

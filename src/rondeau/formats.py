@@ -18,6 +18,8 @@ LARGEST = 2**63
 """A whole number in a file is smaller than this."""
 SHOWN = 100
 """Most characters of a file's own words in an error."""
+ABSENT: Any = object()
+"""The shape of what isn't there (`misfit`)."""
 
 
 def read_object(data: bytes, source: str, *, error: type[UserError]) -> dict[str, Any]:
@@ -57,9 +59,9 @@ def check_version(
 def misfit(value: object, shape: Any, name: str = "it") -> str | None:
     """The name of the first part of a JSON value that isn't as its shape says, None for none.
 
-    shape: a type (`int`: a whole number below 2**63; `float`: any number but NaN), None, a tuple of
-    alternatives, a list with the shape of all items, or a dict with those of required keys (of all
-    keys there are, under `str`).
+    shape: a type (`int`: a whole number below 2**63; `float`: any number but NaN), a text or None
+    for itself, a tuple of alternatives, a list with the shape of all items, or a dict with those of
+    required keys (of all keys there are, under `str`; of optional ones with ABSENT beside others).
     """
     if isinstance(shape, tuple):
         return name if all(misfit(value, one) is not None for one in shape) else None
@@ -67,7 +69,7 @@ def misfit(value: object, shape: Any, name: str = "it") -> str | None:
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
             return name
         parts = (
-            (value.get(key, KeyError), part, f"{name}.{key}")
+            (value.get(key, ABSENT), part, f"{name}.{key}")
             for wanted, part in shape.items()
             for key in (value if wanted is str else (wanted,))
         )
@@ -91,8 +93,10 @@ def shown(value: object) -> str:
 
 
 def _is_one(value: object, kind: Any) -> bool:
-    if kind is None:
-        return value is None
+    if kind is None or kind is ABSENT:
+        return value is kind
+    if isinstance(kind, str):
+        return value == kind
     if kind is int:
         return type(value) is int and abs(value) < LARGEST
     if kind is float:

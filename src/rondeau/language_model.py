@@ -29,6 +29,7 @@ from rondeau.generation.infill import Infilling, infill
 from rondeau.generation.streams import FinishReason, Piece, generate_pieces
 from rondeau.network.device import pick_device
 from rondeau.network.model import Model
+from rondeau.run.decoding import read_decoding
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
 from rondeau.run.origin import read_corpus, read_origin
 from rondeau.run.results import read_results, read_text_config
@@ -91,15 +92,16 @@ class LanguageModel:
     ) -> Iterator[Piece]:
         """Continue a prefix, character by character, in one or several samples at once.
 
-        Unknown characters of the prefix are read as `<unk>` (`unknown` names them).
-        Raises UnsupportedError for a bidirectional model, OptionError for impossible numbers.
+        decoding: the run's own where it is left out. Unknown characters of the prefix are read as
+        `<unk>` (`unknown` names them). Raises UnsupportedError for a bidirectional model,
+        OptionError for impossible numbers.
         """
         return generate_pieces(
             self.model,
             self.tokenizer,
             self.normalise(prefix),
             length=length,
-            decoding=decoding or DecodingConfig(),
+            decoding=decoding or self.decoding,
             seed=secrets.randbelow(SAMPLE_SEEDS) if seed is None else seed,
             num_samples=num_samples,
             stop=stop,
@@ -314,6 +316,11 @@ class LanguageModel:
     def text_config(self) -> TextConfig:
         """How the corpus was read."""
         return read_text_config(self.run)
+
+    @cached_property
+    def decoding(self) -> DecodingConfig:
+        """How the run says that its model is to write; RunError if what it says is impossible."""
+        return read_decoding(self.run)
 
     def info(self) -> dict[str, Any]:
         """The shape, sizes, settings, data and held-out numbers of the run."""

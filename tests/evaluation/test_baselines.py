@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rondeau.config import TextConfig
-from rondeau.errors import CorpusError
+from rondeau.errors import CorpusError, RunError
 from rondeau.evaluation import baselines as module
 from rondeau.evaluation.baselines import Baselines, baselines, best_ngram
 from rondeau.text.corpus import split_corpus
@@ -170,3 +170,26 @@ def test_a_split_without_text_is_refused():
     corpus = split_corpus(RHYMES, TextConfig(split="none"))
     with pytest.raises(CorpusError, match="test: has no text to evaluate"):
         baselines(corpus.train, {"test": corpus.test}, corpus.tokenizer, whole=False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "8-gram"},
+        {"leak": 1.0},
+        {"bits": -1e308},
+        {"known_bits": 1e300},
+        {"targets": 1},
+        {"characters": 0},
+        {"unknown": 10**9},
+    ],
+    ids=str,
+)
+def test_figures_that_cannot_have_been_measured_are_refused(change):
+    corpus = split_corpus(RHYMES, TextConfig())
+    found = baselines(corpus.train, corpus.parts, corpus.tokenizer, whole=True)
+    measured = json.loads(json.dumps(found.as_dict()))
+    first, *rows = measured["splits"]["validation"]
+    measured["splits"]["validation"] = [first | change, *rows]
+    with pytest.raises(RunError, match=r"kept\.json: doesn't hold baselines"):
+        Baselines.from_dict(measured, "kept.json")

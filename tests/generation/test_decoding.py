@@ -121,3 +121,8 @@ def test_the_kernel_is_compiled_for_one_type_of_arguments():
 def test_impossible_controls_are_refused_by_name(controls, option):
     with pytest.raises(OptionError, match=option):
         DecodingConfig(**controls)
+
+
+def test_whole_numbers_are_of_the_type_of_others_for_which_the_kernel_is_compiled():
+    whole = controls(DecodingConfig(temperature=1, top_p=1), 5, ())
+    assert [type(value) for value in whole] == [np.ndarray, float, int, float]

@@ -1,5 +1,6 @@
 """The events of a training, read back from a file that anything may have happened to."""
 
+import itertools
 import json
 
 from rondeau.run.folder import RunFolder
@@ -29,3 +30,27 @@ def test_events_are_read_and_lines_that_are_none_passed_over(tmp_path):
 
 def test_a_run_without_the_file_has_no_events(tmp_path):
     assert read_events(RunFolder(tmp_path)) == []
+
+
+def test_of_very_many_events_some_are_read_evenly_and_looks_beside_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("rondeau.run.metrics.KEPT", 10)
+    events = [
+        EVENT | {"step": step, "held_out": LOOK if step % 50 == 0 else None, "further": [0] * 99}
+        for step in range(400)
+    ]
+    (tmp_path / METRICS).write_text("".join(json.dumps(event) + "\n" for event in events))
+    kept = read_events(RunFolder(tmp_path))
+    steps = [event["step"] for event in kept]
+    assert [e["step"] for e in kept if e["held_out"]] == [*range(0, 400, 50)]
+    others = [step for step in steps if step % 50]
+    assert 5 < len(others) <= 10
+    assert steps == sorted(steps)
+    assert max(b - a for a, b in itertools.pairwise(others)) < 70
+    assert {*kept[0]} == {*EVENT}
+
+
+def test_a_line_without_an_end_hides_none_of_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr("rondeau.run.metrics.LONGEST", 1000)
+    lines = [json.dumps(EVENT), '{"x": "' + "y" * 5000 + '"}', json.dumps(EVENT | {"step": 2})]
+    (tmp_path / METRICS).write_text("\n".join(lines))
+    assert [event["step"] for event in read_events(RunFolder(tmp_path))] == [1, 2]

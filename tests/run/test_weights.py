@@ -60,6 +60,16 @@ def test_only_the_latest_and_the_best_checkpoint_are_kept(tmp_path):
     assert kept == ["index.json", "step-00000040"]
 
 
+def test_a_checkpoint_that_a_damaged_manifest_does_not_name_is_missed(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    name = "checkpoints/step-00000060/training_state.pt"
+    manifest = (copy / "manifest.json").read_text()
+    (copy / "manifest.json").write_text(manifest.replace(name, name.replace("60", "6O")))
+    checkpoint, damage = latest_checkpoint(RunFolder(copy))
+    assert checkpoint.step < 60
+    assert ["step-00000060: is not in the manifest" in said for said in damage] == [True]
+
+
 def test_a_loaded_run_is_the_model_that_was_trained(run):
     model = rondeau.load(run)
     assert not model.model.training

@@ -1,5 +1,6 @@
 """A prepared corpus: the same corpus as from the files, from a disk, refused when damaged."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -133,3 +134,64 @@ def test_a_failure_on_the_way_leaves_nothing_behind(poems, tmp_path, monkeypatch
     with pytest.raises(Exception, match="No space left on device"):
         prepare([poems], TextConfig(), out=tmp_path / "ready")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def reseal(folder, change):
+    """Change the index as somebody does who knows how its hash is made."""
+    index = json.loads((folder / "corpus.json").read_text())
+    change(index)
+    del index["sha256"]
+    index["sha256"] = prepared._seal(index)
+    (folder / "corpus.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize("name", ["corpus.json", "tokenizer.json"])
+def test_every_changed_letter_of_a_small_file_is_found(poems, tmp_path, name):
+    prepare([poems], TextConfig(), out=tmp_path / "ready")
+    path = tmp_path / "ready" / name
+    text = path.read_text()
+    digits = [at for at, letter in enumerate(text) if letter.isdigit()]
+    for at in digits[:: len(digits) // 20]:
+        path.write_text(text[:at] + str((int(text[at]) + 1) % 10) + text[at + 1 :])
+        with pytest.raises(CorpusError, match=f"{name}: (is damaged|has format|format_version)"):
+            load_corpus([tmp_path / "ready"], TextConfig())
+
+
+def test_ids_that_a_model_does_not_have_are_refused_before_it_reads_them(poems, tmp_path):
+    ready = prepare([poems], TextConfig(documents="blank-line"), out=tmp_path / "ready")
+    shard = tmp_path / "ready" / "train-00000.ids"
+    ids = np.fromfile(shard, "<u2")
+    ids[7] = len(ready.tokenizer)
+    assert ids[7] < len(ready.alphabet.codes), "an id of held-out text"
+    shard.write_bytes(ids.tobytes())
+    digest = hashlib.sha256(shard.read_bytes()).hexdigest()
+    reseal(shard.parent, lambda index: index["splits"]["train"]["shards"][0].update(sha256=digest))
+    training = train(shard.parent, TrainConfig(hidden=4, steps=1), out=tmp_path / "run")
+    with pytest.raises(CorpusError, match=r"train-00000\.ids: has numbers that mean nothing"):
+        training.finish()
+
+
+@pytest.mark.parametrize("name", ["../poems.txt", "/etc/passwd", "..", "", "a\0b"])
+def test_a_shard_lies_nowhere_else(poems, tmp_path, name):
+    prepare([poems], TextConfig(), out=tmp_path / "ready")
+    folder = tmp_path / "ready"
+    reseal(folder, lambda index: index["splits"]["train"]["shards"][0].update(file=name))
+    with pytest.raises(CorpusError, match="leads out of the folder; not read"):
+        load_corpus([folder], TextConfig())
+
+
+def test_a_link_to_a_shard_elsewhere_is_not_followed(poems, tmp_path):
+    prepare([poems], TextConfig(), out=tmp_path / "ready")
+    shard = tmp_path / "ready" / "train-00000.ids"
+    shard.rename(tmp_path / "elsewhere.ids")
+    shard.symlink_to(tmp_path / "elsewhere.ids")
+    with pytest.raises(CorpusError, match=r"train-00000\.ids leads out of the folder"):
+        load_corpus([tmp_path / "ready"], TextConfig())
+
+
+def test_what_is_left_of_a_prepared_corpus_is_not_taken_for_a_folder_of_texts(poems, tmp_path):
+    prepare([poems], TextConfig(), out=tmp_path / "ready")
+    (tmp_path / "ready" / "corpus.json").unlink()
+    (tmp_path / "ready" / "notes.txt").write_text("these are notes on how it was made")
+    with pytest.raises(CorpusError, match=r"corpus\.json: cannot be read"):
+        load_corpus([tmp_path / "ready"], TextConfig())

@@ -74,3 +74,10 @@ def test_a_budget_becomes_steps():
 def test_impossible_settings_are_refused_at_birth_by_name(settings, message):
     with pytest.raises(OptionError, match=message):
         TrainConfig(**settings)
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63), 10**400, float("inf"), float("nan"), True, "1"])
+@pytest.mark.parametrize("name", ["batch", "lr", "steps", "clip"])
+def test_numbers_that_no_machine_counts_with_are_refused(name, value):
+    with pytest.raises(OptionError, match=f"--{name} "):
+        TrainConfig(**{name: value})

@@ -16,7 +16,7 @@ from rondeau.cli.output import (
     print_json,
     show,
 )
-from rondeau.config import ComputeConfig, DecodingConfig
+from rondeau.config import AskedDecoding, ComputeConfig
 
 if TYPE_CHECKING:
     from rondeau.language_model import LanguageModel
@@ -29,7 +29,7 @@ def generate(
     *,
     prefix: str = "",
     length: int = 200,
-    decoding: Annotated[DecodingConfig, Parameter(name="*")] = DecodingConfig(),  # noqa: B008
+    asked: Annotated[AskedDecoding, Parameter(name="*")] = AskedDecoding(),  # noqa: B008
     stop: str | None = None,
     seed: int | None = None,
     num_samples: int = 1,
@@ -38,6 +38,8 @@ def generate(
     compute: Computing = ComputeConfig(),  # noqa: B008
 ) -> None:
     """Continue a text with a trained model, shown as it is written.
+
+    What isn't said of the decoding is as the run's generation_config.json has it.
 
     Parameters
     ----------
@@ -59,6 +61,7 @@ def generate(
         Print one JSON document with the seed.
     """
     model = load(run, compute)
+    decoding = asked.over(model.decoding)
     drawn = seed is None
     seed = secrets.randbelow(2**32) if seed is None else seed
     unknown = model.unknown(prefix)

@@ -64,17 +64,27 @@ class Baselines:
     def from_dict(cls, values: Mapping[str, Any], source: str) -> Self:
         """What `as_dict` gave; RunError, naming the source, for anything else."""
         wrong = misfit(values, {"splits": {str: [ROW]}, "notes": [str]}, "baselines")
-        sizes = ("targets", "characters", "utf8_bytes")
-        rows = [] if wrong else [row for rows in values["splits"].values() for row in rows]
-        if wrong or any(row[size] < 1 for row in rows for size in sizes):
-            raise RunError(
-                f"{source}: doesn't hold baselines ({shown(wrong or 'a size of 0')}); delete it"
-            )
+        if wrong is None and not all(map(_possible, values["splits"].values())):
+            wrong = "impossible figures"
+        if wrong is not None:
+            raise RunError(f"{source}: doesn't hold baselines ({shown(wrong)}); delete it")
         splits = {
             split: tuple(Evaluation(**{name: row[name] for name in ROW}) for row in rows)
             for split, rows in values["splits"].items()
         }
         return cls(splits, tuple(values["notes"]))
+
+
+def _possible(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether rows of a file are what `baselines` may have found on a split."""
+    names = [f"{n}-gram" if n else "uniform" for n in range(ORDER + 1)]
+    return [row["model"] for row in rows] == [*names, COMPRESSOR] and all(
+        1 <= row["characters"] <= row["utf8_bytes"]
+        and 0 <= row["unknown"] <= row["characters"] <= row["targets"]
+        and 0 <= row["known_bits"] <= row["bits"]
+        and row["leak"] == 0
+        for row in rows
+    )
 
 
 def best_ngram(evaluations: Iterable[Evaluation]) -> Evaluation:

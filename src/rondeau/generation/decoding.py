@@ -25,7 +25,8 @@ compiled: Callable[..., Any] = njit(nogil=True, error_model="numpy")
 def controls(config: DecodingConfig, V: int, banned: Sequence[int]) -> tuple[Any, ...]:
     """The settings as `choose` takes them: banned ids, temperature, k (V for all) and p."""
     k = 1 if config.greedy else min(config.top_k or V, V)
-    return np.array(banned, dtype=np.int64), config.temperature, k, config.top_p or 1.0
+    # Of one type each: the kernel would be compiled again for whole numbers.
+    return np.array(banned, dtype=np.int64), float(config.temperature), k, float(config.top_p or 1)
 
 
 @compiled

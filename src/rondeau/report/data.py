@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from rondeau.config import DecodingConfig
 from rondeau.errors import UserError
 from rondeau.evaluation.baselines import Baselines
 from rondeau.evaluation.copies import Novelty, Span, pieces
@@ -46,7 +47,8 @@ class Sample:
 class ReportData:
     """A run as its report shows it.
 
-    results: `LanguageModel.info`; events: the lines of metrics.jsonl; baselines: by split;
+    results: `LanguageModel.info`; events: the lines of metrics.jsonl; decoding: how the samples
+    were drawn; baselines: by split;
     scored: a held-out document, or its beginning; has_text: whether the training text could be
     read again.
     """
@@ -55,6 +57,7 @@ class ReportData:
     results: Mapping[str, Any]
     environment: Mapping[str, Any]
     events: Sequence[Mapping[str, Any]]
+    decoding: DecodingConfig
     unknown_bits: float
     causal: bool
     has_text: bool
@@ -68,15 +71,17 @@ class ReportData:
     @property
     def leaks(self) -> bool:
         """Whether the model reads its own answer, by its numbers or, before those, by a look."""
+        rows = self.results["held_out"]
+        if rows:
+            return "leaked_loss" in rows[0]
         looks = (event.get("held_out") or {} for event in self.events)
-        return any("leaked_loss" in row for row in self.results["held_out"]) or any(
-            look.get("measure") == "leaked loss" for look in looks
-        )
+        return any(look.get("measure") == "leaked loss" for look in looks)
 
     @property
     def cloze(self) -> bool:
-        """Whether it restores hidden characters."""
-        return bool(self.results["config"]["objective"] == "cloze")
+        """Whether it restores hidden characters, by its numbers or, before those, by its config."""
+        rows = self.results["held_out"]
+        return "gaps" in rows[0] if rows else self.results["config"]["objective"] == "cloze"
 
 
 def gather(model: LanguageModel) -> ReportData:
@@ -88,6 +93,7 @@ def gather(model: LanguageModel) -> ReportData:
         results=results,
         environment=model.run.read_json("env.json"),
         events=read_events(model.run),
+        decoding=model.decoding,
         unknown_bits=model.tokenizer.unknown_bits,
         causal=model.model.causal,
         has_text=_unless_gone(lambda: bool(model.corpus()), False),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rondeau.config import DecodingConfig
+from rondeau.errors import RunError
 from rondeau.evaluation.copies import Novelty, Span
 from rondeau.evaluation.scoring import ScoredCharacter
 from rondeau.files import write_output
@@ -46,15 +47,18 @@ SPLIT = {
 def write_report(model: LanguageModel, *, out: Path | None = None) -> Path:
     """Write the report of a run into it, or to another file, and say where it is.
 
-    Raises RunError for a damaged run, OSError where it can't be written to, OptionError where `out`
-    can't.
+    Raises RunError for a damaged run and where something else lies in its place, OSError where it
+    can't be written to, OptionError where `out` can't.
     """
     content = page(gather(model)).encode()
     if out is not None:
         write_output(out, content)
         return out
+    path = model.run.place(NAME)
+    if path.exists() and not path.is_file():
+        raise RunError(f"{path}: is not a file; remove it, or name another with --out")
     model.run.put(NAME, content)
-    return model.run.path / NAME
+    return path
 
 
 def page(data: ReportData) -> str:
@@ -79,7 +83,7 @@ def page(data: ReportData) -> str:
         scored_bits=_mean([s.bits for s in data.scored]),
         shades=range(SHADES),
         darkest=DARKEST,
-        temperature=DecodingConfig().temperature,
+        decoding=_decoding(data.decoding),
         command=_command(data),
     )
 
@@ -97,6 +101,16 @@ def _split(data: ReportData) -> str:
     said = SPLIT[data.results["data"]["split"]].format(seed=settings["seed"])
     limit = settings.get("limit")
     return f"{said}; only its first {limit:,} characters were read" if limit else said
+
+
+def _decoding(decoding: DecodingConfig) -> str:
+    """How samples were drawn, in a few words."""
+    if decoding.greedy:
+        return "always the most probable character"
+    parts = [f"at temperature {decoding.temperature:g}"]
+    parts += [f"of the {decoding.top_k:,} most probable"] if decoding.top_k else []
+    parts += [f"of the first {words.percent(decoding.top_p)}"] if decoding.top_p else []
+    return ", ".join(parts)
 
 
 def _ordered(rows: Sequence[Row]) -> list[Row]:

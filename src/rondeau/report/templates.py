@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from rondeau.report import words
@@ -17,6 +18,12 @@ SHOWN_NAME, SHOWN_SENTENCE = 120, 1000
 
 def render(template: str, **given: Any) -> str:
     """A page from a template of this package: the same for the same things given."""
+    return _template(template).render(style=Markup(_read("style.css")), **given)
+
+
+@functools.cache
+def _template(name: str) -> Template:
+    """A template, compiled once: that takes longer than a page."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -30,8 +37,7 @@ def render(template: str, **given: Any) -> str:
         "setting": lambda value: words.cut(json.dumps(value, ensure_ascii=False), SHOWN_NAME),
         "sentence": lambda text: words.sentence(text, SHOWN_SENTENCE),
     }
-    style = Markup(_read("style.css"))
-    return environment.from_string(_read(template)).render(style=style, **given)
+    return environment.from_string(_read(name))
 
 
 def _read(name: str) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rondeau.errors import RunError
-from rondeau.run.folder import FORMAT_VERSION, MOST, RunFolder, to_json
+from rondeau.formats import misfit
+from rondeau.run.folder import FORMAT_VERSION, MANIFEST, MOST, RunFolder, to_json
 from rondeau.run.states import state_from_bytes, state_to_bytes
 from rondeau.run.weights import read_shape, read_weights
 
@@ -84,6 +85,13 @@ def latest_checkpoint(folder: RunFolder) -> tuple[Checkpoint | None, list[str]]:
     if not steps:
         return None, []
     damaged: list[str] = []
+    try:
+        index = folder.read_json(INDEX)
+        named = 0 if misfit(index, {"latest": int}) else index["latest"]
+        if named > steps[-1]:
+            raise RunError(f"{folder.path / checkpoint_name(named)}: is not in the {MANIFEST}")
+    except RunError as error:
+        damaged.append(str(error))
     for step in reversed(steps):
         try:
             return _read(folder, step), damaged

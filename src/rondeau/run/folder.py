@@ -14,14 +14,22 @@ import hashlib
 import json
 import os
 import shutil
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from rondeau.errors import RunError
-from rondeau.files import is_temporary, make_folder, one_at_a_time, sha256, write_atomic
+from rondeau.files import (
+    is_temporary,
+    make_folder,
+    one_at_a_time,
+    open_plain,
+    read_plain,
+    sha256,
+    write_atomic,
+)
 from rondeau.formats import check_version, misfit, read_object, shown
 from rondeau.version import __version__
 
@@ -31,6 +39,8 @@ ABSENT = ""
 """Stands for the hash of a file that isn't there yet."""
 MOST = 2**26
 """Most bytes of a file of which nothing else is known."""
+MOST_NAMES = 2**22
+"""Most bytes of a manifest, which is read again with every file: some 20,000 names."""
 
 
 @dataclass(frozen=True)
@@ -99,18 +109,11 @@ class RunFolder:
 
     def read_unchecked(self, name: str, *, most: int = MOST) -> bytes:
         """The bytes of a file whatever the manifest says of it; RunError as for `read`."""
-        path = self.place(name)
-        try:
-            found = path.stat()
-            if not stat.S_ISREG(found.st_mode):
-                raise RunError(f"{path}: is not a file")
-            if found.st_size > most:
-                raise RunError(f"{path}: has {found.st_size:,} bytes, more than {most:,}")
-            return path.read_bytes()
-        except OSError as error:
-            raise RunError(f"{path}: cannot be read: {error.strerror}") from None
-        except MemoryError:
-            raise RunError(f"{path}: is too large for this machine's memory") from None
+        return read_plain(self.place(name), most=most, error=RunError)
+
+    def open_unchecked(self, name: str, *, most: int = MOST) -> BufferedReader:
+        """The same file, to be read in parts; RunError as for `read`."""
+        return open_plain(self.place(name), most=most, error=RunError)
 
     def read_json(self, name: str) -> dict[str, Any]:
         """A JSON object from a file; RunError as for `read`, and for one of a later format."""
@@ -186,7 +189,8 @@ class RunFolder:
 
     def _manifest(self) -> dict[str, Any]:
         source = str(self.path / MANIFEST)
-        manifest = read_object(self.read_unchecked(MANIFEST), source, error=RunError)
+        data = self.read_unchecked(MANIFEST, most=MOST_NAMES)
+        manifest = read_object(data, source, error=RunError)
         maker = manifest.get("rondeau")
         check_version(manifest, FORMAT_VERSION, source, error=RunError, maker=maker)
         if misfit(manifest, {"files": {str: [str]}}):

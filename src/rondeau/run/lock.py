@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import IO, Any
 
 from rondeau.errors import RunError
@@ -24,14 +25,20 @@ from rondeau.run.folder import RunFolder
 
 LOCK = "private/lock"
 KILLS = {"boot": (str, None), "machine": (int, None), "group": (int, None)}
+MOST = 1000
+"""Most characters of its content."""
 
 
 @contextlib.contextmanager
 def locked(folder: RunFolder) -> Iterator[None]:
     """Hold a run for training; RunError while another process does."""
-    path = folder.place(LOCK)
+    path = _place(folder)
     make_folder(path.parent)
-    with path.open("a+", encoding="utf-8") as file:
+    try:
+        opened = path.open("a+", encoding="utf-8")
+    except PermissionError as error:
+        raise RunError(f"{path}: cannot be locked: {error.strerror}") from None
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -50,7 +57,7 @@ def cut_off(folder: RunFolder) -> str | None:
 
     None where it did.
     """
-    path = folder.place(LOCK)
+    path = _place(folder)
     if not path.exists():
         return None
     with path.open(encoding="utf-8", errors="replace") as file:
@@ -63,11 +70,18 @@ def cut_off(folder: RunFolder) -> str | None:
     return f"this training was cut off{f' ({happened})' if happened else ''}"
 
 
+def _place(folder: RunFolder) -> Path:
+    path = folder.place(LOCK)
+    if path.exists() and not path.is_file():
+        raise RunError(f"{path}: is not a file; remove it")
+    return path
+
+
 def _content(file: IO[str]) -> dict[str, Any]:
     file.seek(0)
     try:
-        content = json.loads(file.read() or "{}")
-    except ValueError:
+        content = json.loads(file.read(MOST) or "{}")
+    except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

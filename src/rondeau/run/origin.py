@@ -14,7 +14,7 @@ from typing import Any
 
 from rondeau.config import TextConfig
 from rondeau.errors import CorpusError, RunError
-from rondeau.formats import misfit
+from rondeau.formats import misfit, shown
 from rondeau.run.folder import FORMAT_VERSION, RunFolder
 from rondeau.run.results import read_results
 from rondeau.text.corpus import Corpus
@@ -51,6 +51,20 @@ def read_origin(folder: RunFolder) -> dict[str, Any]:
     return origin
 
 
+def _refuse_strange(folder: RunFolder, sources: Sequence[str]) -> None:
+    """RunError for what `origin_files` never writes: a pipe would be read for ever."""
+    for source in sources:
+        path = Path(source)
+        try:
+            plain = path.is_absolute() and (not path.exists() or path.is_file() or path.is_dir())
+        except OSError:  # reading it says why
+            plain = True
+        if not plain:
+            raise RunError(
+                f"{folder.path / ORIGIN}: {shown(source)} is no file or folder with its whole path"
+            )
+
+
 def read_corpus(
     folder: RunFolder, config: TextConfig, *, sources: Sequence[str | Path] = ()
 ) -> Corpus:
@@ -64,6 +78,8 @@ def read_corpus(
     if wanted == [KEPT]:
         folder.read(KEPT, most=MOST)
         wanted, config = [folder.path / KEPT], replace(config, encoding=None)
+    elif not sources:
+        _refuse_strange(folder, origin["sources"])
     try:
         corpus = load_corpus(wanted, config)
     except CorpusError as error:

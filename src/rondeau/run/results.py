@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
-from rondeau.config import TextConfig
+from rondeau.config import Split, TextConfig
 from rondeau.errors import OptionError, RunError
-from rondeau.formats import misfit, shown
+from rondeau.formats import ABSENT, misfit, shown
 from rondeau.run.folder import RunFolder
 
 RESULTS = "results.json"
 SIZES = {"train": int, "validation": int, "test": int}
-ROW = {"split": str, "unknown_share": float}
-NUMBERS = {"perplexity": float, "bits_per_character": float, "bits_per_byte": float}
+ROW = {"split": str, "unknown_share": float, "sample": (bool, ABSENT)}
+COST = ROW | {
+    "targets": int,
+    "perplexity": float,
+    "bits_per_character": float,
+    "bits_per_byte": float,
+    "known_perplexity": (float, ABSENT),
+}
+LEAK = ROW | {"targets": int, "leaked_loss": float}
+CLOZE = ROW | {"gaps": int, "accuracy": float, "pseudo_perplexity": float}
 SHAPE = {
-    "settings": {"seed": int},
-    "data": {"sources": [str], "split": str, "documents": SIZES, "characters": SIZES},
+    "settings": {"seed": int, "limit": (int, None, ABSENT)},
+    "data": {
+        "sources": [str],
+        "split": get_args(Split),
+        "documents": SIZES,
+        "characters": SIZES,
+    },
     "training": {"step": int, "steps": int, "best_step": (int, None), "seconds": float},
-    "held_out": [
-        (
-            ROW | NUMBERS | {"targets": int, "known_perplexity": float},
-            ROW | {"targets": int, "leaked_loss": float},
-            ROW | {"gaps": int, "accuracy": float},
-        )
-    ],
+    "held_out": ([COST], [LEAK], [CLOZE]),
     "verdict": [str],
 }
 """The rows of `held_out` are a model's, one's that reads its own answer, or one's with gaps."""

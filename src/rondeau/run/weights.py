@@ -19,7 +19,7 @@ from rondeau.formats import misfit, shown
 from rondeau.network.model import Model, parameter_count
 from rondeau.run.folder import FORMAT_VERSION, RunFolder
 from rondeau.run.tensors import HEADER, METADATA, read_header
-from rondeau.text.tokenizer import CharTokenizer
+from rondeau.text.tokenizer import SPECIALS, CharTokenizer
 
 SHARED = "output.weight"
 """With tied weights the output table is the embedding: stored once."""
@@ -105,6 +105,8 @@ def load_model(folder: RunFolder) -> tuple[Model, CharTokenizer, bool]:
     tokenizer = CharTokenizer.from_json(
         folder.read("tokenizer.json"), str(folder.path / "tokenizer.json")
     )
+    if not tokenizer.specials:
+        raise RunError(f"{folder.path / 'tokenizer.json'}: has no {', '.join(SPECIALS)}")
     if shape.vocabulary != len(tokenizer):
         raise RunError(
             f"{folder.path / 'config.json'}: vocabulary {shape.vocabulary}, but tokenizer.json has "

@@ -1,6 +1,6 @@
 """A corpus on a disk: shards of ids that are mapped into memory, whatever their size.
 
-    corpus.json      settings, splits, sizes and SHA-256 of every file, the fingerprint
+    corpus.json      settings, splits, sizes and SHA-256 of every file and itself, the fingerprint
     tokenizer.json   the vocabulary of the training split
     train.starts     where each document begins (int64), and the ring's length
     train.numbers    which of the documents they are (int64), as they were read
@@ -25,15 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rondeau.config import TextConfig, flag
-from rondeau.errors import CorpusError, OptionError, RondeauError
-from rondeau.files import make_folder, new_folder
-from rondeau.formats import check_version, read_object
+from rondeau.errors import CorpusError, OptionError, RondeauError, RunError
+from rondeau.files import make_folder, new_folder, open_plain, read_plain, sha256
+from rondeau.formats import check_version, misfit, read_object, shown
 from rondeau.text.corpus import Corpus, arrange, joiner
 from rondeau.text.documents import Alphabet, Documents
 from rondeau.text.reading import Batches, read_batches
 from rondeau.text.repairs import Repairs
 from rondeau.text.splits import SPLIT_NAMES, Ranges, SplitName, ranges_of
-from rondeau.text.tokenizer import CharTokenizer, to_codes
+from rondeau.text.tokenizer import CODE_POINTS, SPECIALS, CharTokenizer, to_codes
 from rondeau.version import __version__
 
 INDEX, TOKENIZER = "corpus.json", "tokenizer.json"
@@ -43,8 +43,22 @@ SHARD = 2**26
 BLOCK = 2**20
 """Characters turned into code points at once."""
 
-DTYPES = ("<u2", "<u4", "<i8")
+MOST = 2**28
+"""Most bytes of a file that isn't mapped."""
+IDS, PLACES = ("<u2", "<u4"), ("<i8",)
 """What the numbers of a file may be."""
+FILE = {"file": str, "length": int, "dtype": str, "sha256": str}
+SPLIT = {"utf8_bytes": int, "starts": FILE, "numbers": FILE, "shards": [FILE]}
+SHAPE = {
+    "settings": dict,
+    "fingerprint": str,
+    "repairs": [str],
+    "tokenizer": str,
+    "once": str,
+    "unknown": [int],
+    "splits": dict.fromkeys(SPLIT_NAMES, SPLIT),
+}
+"""What of corpus.json is read."""
 
 Report = Callable[[str, int], None]
 """Is told what is being done, and after how many characters."""
@@ -81,9 +95,9 @@ def prepare(
 
 
 def is_prepared(path: str | Path) -> bool:
-    """Whether a path is a prepared corpus."""
+    """Whether a path is a prepared corpus, or what is left of one."""
     try:
-        return (Path(path) / INDEX).is_file()
+        return any((Path(path) / name).exists() for name in (INDEX, "train.starts"))
     except OSError:  # reading it says why
         return False
 
@@ -91,20 +105,25 @@ def is_prepared(path: str | Path) -> bool:
 def open_prepared(path: str | Path, config: TextConfig) -> Corpus:
     """A prepared corpus; CorpusError if it is damaged, OptionError for settings not its own."""
     folder = Path(path)
+    index = _read_index(folder)
+    source = str(folder / TOKENIZER)
+    stored = read_plain(_place(folder, TOKENIZER), most=MOST, error=CorpusError)
+    if sha256(stored) != index["tokenizer"]:
+        raise _damaged(folder / TOKENIZER)
     try:
-        source = str(folder / INDEX)
-        index = read_object((folder / INDEX).read_bytes(), source, error=CorpusError)
-        maker = index.get("rondeau")
-        check_version(index, FORMAT_VERSION, source, error=CorpusError, maker=maker)
-        settings = TextConfig.from_mapping(index["settings"], source)
-        source = str(folder / TOKENIZER)
-        tokenizer = CharTokenizer.from_json((folder / TOKENIZER).read_bytes(), source)
-        tokenizer.once = frozenset(index["once"])
-        alphabet = Alphabet.beyond(tokenizer, np.array(index["unknown"], dtype=np.uint32))
-        parts = {name: _documents(folder, index["splits"][name], alphabet) for name in SPLIT_NAMES}
-        fingerprint, repairs = index["fingerprint"], tuple(map(str, index.get("repairs", ())))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorpusError(f"{folder}: is damaged ({error!r}); prepare it again") from None
+        settings = TextConfig.from_mapping(index["settings"], str(folder / INDEX))
+        tokenizer = CharTokenizer.from_json(stored, source)
+    except (OptionError, RunError) as error:
+        raise CorpusError(f"{error}; prepare it again") from None
+    tokenizer.once = frozenset(index["once"])
+    unknown = np.array(index["unknown"], dtype=np.int64)
+    known = tokenizer.codes[len(SPECIALS) :]
+    if not tokenizer.specials or not _beyond(unknown, known):
+        raise CorpusError(f"{folder / INDEX}: its unknown characters aren't; prepare it again")
+    alphabet = Alphabet.beyond(tokenizer, unknown)
+    parts = {
+        name: _documents(folder, index["splits"][name], alphabet, name) for name in SPLIT_NAMES
+    }
     for name in TextConfig.field_names():
         wanted, own = getattr(config, name), getattr(settings, name)
         if name != "seed" and wanted not in (own, getattr(TextConfig(), name)):
@@ -115,38 +134,84 @@ def open_prepared(path: str | Path, config: TextConfig) -> Corpus:
         parts=parts,
         alphabet=alphabet,
         settings=settings,
-        fingerprint=fingerprint,
-        repairs=repairs,
+        fingerprint=index["fingerprint"],
+        repairs=tuple(index["repairs"]),
     )
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    """What corpus.json says, whose own hash stands in it; CorpusError for anything else."""
+    source = str(folder / INDEX)
+    data = read_plain(_place(folder, INDEX), most=MOST, error=CorpusError)
+    index = read_object(data, source, error=CorpusError)
+    maker = index.get("rondeau")
+    check_version(index, FORMAT_VERSION, source, error=CorpusError, maker=maker)
+    if index.pop("sha256", None) != _seal(index):
+        raise _damaged(folder / INDEX)
+    wrong = misfit(index, SHAPE, "corpus")
+    if wrong is not None:
+        raise CorpusError(f"{source}: is not the index of a corpus ({shown(wrong)})")
+    return index
+
+
+def _seal(index: dict[str, Any]) -> str:
+    """The hash of an index without it, however its text is laid out."""
+    return sha256(json.dumps(index, sort_keys=True).encode())
+
+
+def _damaged(path: Path) -> CorpusError:
+    said = f"{path}: is damaged (its SHA-256 is not the one in {INDEX}); prepare it again"
+    return CorpusError(said)
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Where a file is; CorpusError for a name or a link that leads out of the folder."""
+    path = folder / name
+    inside = name.isprintable() and Path(name).name == name
+    try:
+        inside = inside and path.resolve().parent == folder.resolve()
+    except (OSError, RuntimeError):  # links that lead to each other
+        inside = False
+    if not inside:
+        raise CorpusError(f"{folder}: {shown(name)} leads out of the folder; not read")
+    return path
+
+
+def _beyond(unknown: NDArray[np.int64], known: NDArray[Any]) -> bool:
+    """Whether code points are some, in order, that a vocabulary doesn't have."""
+    possible = bool((unknown >= 0).all() and (unknown < CODE_POINTS).all())
+    return possible and bool((np.diff(unknown) > 0).all()) and not np.isin(unknown, known).any()
 
 
 @dataclass(frozen=True)
 class _Shard:
-    """One file of numbers: its length and its hash."""
+    """One file of numbers: its length and its hash; all are from 0 to before `below`."""
 
     path: Path
     length: int
     sha256: str
     dtype: str
+    below: int = 2**63
 
     def check_size(self) -> None:
-        if self.dtype not in DTYPES:
-            raise CorpusError(f"{self.path}: is of type {self.dtype}; prepare it again")
-        size, wanted = self.path.stat().st_size, self.length * np.dtype(self.dtype).itemsize
-        if size != wanted:
-            raise CorpusError(f"{self.path}: has {size} bytes, not {wanted}; prepare it again")
+        """CorpusError unless the file is as long as it should be."""
+        size = self.length * np.dtype(self.dtype).itemsize
+        with open_plain(self.path, most=max(size, 0), error=CorpusError) as file:
+            found = os.fstat(file.fileno()).st_size
+        if found != size:
+            raise CorpusError(f"{self.path}: has {found} bytes, not {size}; prepare it again")
 
     def open(self) -> NDArray[Any]:
-        """The numbers, mapped into memory, once their hash has been checked."""
-        with self.path.open("rb") as file:
+        """The numbers, mapped into memory, once their hash and their size have been checked."""
+        with open_plain(self.path, most=2**63, error=CorpusError) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != self.sha256:
-                raise CorpusError(
-                    f"{self.path}: is damaged (its SHA-256 is not the one in {INDEX}); "
-                    "prepare it again"
-                )
-        if not self.length:
-            return np.empty(0, dtype=self.dtype)
-        return np.memmap(self.path, dtype=self.dtype, mode="r")
+                raise _damaged(self.path)
+            if not self.length:
+                return np.empty(0, dtype=self.dtype)
+            numbers = np.memmap(file, dtype=self.dtype, mode="r")
+        if numbers.min() < 0 or numbers.max() >= self.below:
+            raise CorpusError(f"{self.path}: has numbers that mean nothing; prepare it again")
+        return numbers
 
 
 class _Shards:
@@ -178,17 +243,36 @@ class _Shards:
         return np.asarray(shard[positions - (self.ends[number] - len(shard))])
 
 
-def _documents(folder: Path, record: dict[str, Any], alphabet: Alphabet) -> Documents:
-    files = [
-        _Shard(folder / Path(f["file"]).name, f["length"], f["sha256"], f["dtype"])
-        for f in (record["starts"], record["numbers"], *record["shards"])
-    ]
-    for file in files:
-        file.check_size()
-    starts, numbers, *shards = files
-    return Documents(
-        _Shards(shards), starts.open(), numbers.open(), alphabet.codes, record["utf8_bytes"]
+def _documents(
+    folder: Path, record: dict[str, Any], alphabet: Alphabet, name: SplitName
+) -> Documents:
+    # What a model is trained on has no unknown ids: they would lead out of its weights.
+    ids = len(alphabet.tokenizer if name == "train" else alphabet.codes)
+    shards = [_shard(folder, file, IDS, below=ids) for file in record["shards"]]
+    starts, numbers = (_shard(folder, record[key], PLACES).open() for key in ("starts", "numbers"))
+    ring = _Shards(shards)
+    documents = Documents(ring, starts, numbers, alphabet.codes, record["utf8_bytes"])
+    fits = (
+        len(starts) == len(numbers) + 1
+        and (starts[0], starts[-1]) == (0, len(ring))
+        and bool((np.diff(starts) > 0).all())
+        and (name != "train" or len(ring) > 1)
+        and documents.characters <= documents.utf8_bytes <= 4 * documents.characters
     )
+    if not fits:
+        raise CorpusError(f"{folder}: the parts of its {name} split don't fit; prepare it again")
+    return documents
+
+
+def _shard(
+    folder: Path, record: dict[str, Any], types: Sequence[str], *, below: int = 2**63
+) -> _Shard:
+    path = _place(folder, record["file"])
+    if record["dtype"] not in types or record["length"] < 0:
+        raise CorpusError(f"{path}: is of type {shown(record['dtype'])}; prepare it again")
+    shard = _Shard(path, record["length"], record["sha256"], record["dtype"], below)
+    shard.check_size()
+    return shard
 
 
 class _Writer:
@@ -259,6 +343,7 @@ def _write(
             "numbers": _record(_write_numbers(folder / f"{name}.numbers", documents.numbers)),
             "shards": [_record(shard) for shard in shards[name]],
         }
+    stored = corpus.tokenizer.to_json()
     index = {
         "format_version": FORMAT_VERSION,
         "rondeau": __version__,
@@ -266,12 +351,14 @@ def _write(
         "sources": [Path(source).name for source in sources],
         "fingerprint": corpus.fingerprint,
         "repairs": repairs.public_notes,
+        "tokenizer": sha256(stored.encode()),
         "once": "".join(sorted(corpus.tokenizer.once)),
         "unknown": corpus.alphabet.unknown.tolist(),
         "splits": splits,
     }
+    index["sha256"] = _seal(index)
     for file_name, content in (
-        (TOKENIZER, corpus.tokenizer.to_json()),
+        (TOKENIZER, stored),
         (INDEX, json.dumps(index, indent=1) + "\n"),
     ):
         with (folder / file_name).open("wb") as file:

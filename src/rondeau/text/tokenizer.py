@@ -147,8 +147,8 @@ class CharTokenizer:
         tokens = tuple(sorted(ids, key=ids.__getitem__))
         specials = tokens[: len(SPECIALS)] == SPECIALS
         characters = tokens[len(SPECIALS) :] if specials else tokens
-        if any(len(character) != 1 for character in characters):
-            wrong = "a token is more than a character"
+        if any(len(one) != 1 or "\ud800" <= one <= "\udfff" for one in characters):
+            wrong = "a token is no character"
         elif sorted(ids.values()) != [*range(len(ids))] or [*characters] != sorted(characters):
             wrong = "ids are not in code-point order"
         if wrong:

@@ -20,8 +20,9 @@ import rondeau
 from rondeau.config import DecodingConfig, TrainConfig
 from rondeau.errors import OptionError, RunError, TrainingError
 from rondeau.formats import shown
+from rondeau.run.decoding import DECODING, decoding_to_bytes
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
-from rondeau.run.metrics import METRICS, read_events
+from rondeau.run.metrics import METRICS, each_event
 from rondeau.run.origin import origin_files
 from rondeau.run.weights import config_to_dict
 from rondeau.text.corpus import Corpus
@@ -31,6 +32,9 @@ from rondeau.training.model_card import Numbers, model_card
 
 if TYPE_CHECKING:
     from rondeau.training.loop import Training
+
+MOST = 2**13
+"""Most bytes of train_config.toml: a name of so many parts takes the square of it to read."""
 
 
 REMEDIES = {
@@ -58,9 +62,7 @@ def write_start(training: Training) -> None:
         {
             "config.json": to_json(model_config),
             "tokenizer.json": training.tokenizer.to_json().encode(),
-            "generation_config.json": to_json(
-                {"format_version": FORMAT_VERSION, **DecodingConfig().as_dict()}
-            ),
+            DECODING: decoding_to_bytes(DecodingConfig()),
             "train_config.toml": to_toml(config).encode(),
             "env.json": to_json(environment(training)),
             "results.json": to_json(results(training, [])),
@@ -130,7 +132,7 @@ def sync_events(folder: RunFolder) -> None:
 
 def cut_events(folder: RunFolder, step: int) -> None:
     """Drop the events after a step, and a torn last one."""
-    kept = [json.dumps(event) for event in read_events(folder) if event["step"] <= step]
+    kept = (json.dumps(event) for event in each_event(folder) if event["step"] <= step)
     folder.put(METRICS, "".join(line + "\n" for line in kept).encode())
 
 
@@ -138,10 +140,13 @@ def read_train_config(folder: RunFolder) -> TrainConfig:
     """The settings of a run, as they were fixed at its start."""
     source = f"{folder.path / 'train_config.toml'}"
     try:
-        values = tomllib.loads(folder.read("train_config.toml").decode("utf-8"))
-        return TrainConfig.from_mapping(values, source)
+        values = tomllib.loads(folder.read("train_config.toml", most=MOST).decode("utf-8"))
+        config = TrainConfig.from_mapping(values, source)
     except (ValueError, RecursionError, OptionError) as error:
         raise RunError(f"{source}: are no settings of a training ({shown(str(error))})") from None
+    if config.steps is None or config.eval_every is None:
+        raise RunError(f"{source}: doesn't say how long the training is (steps, eval_every)")
+    return config
 
 
 def to_toml(config: TrainConfig) -> str:
