@@ -77,17 +77,18 @@ def train(
     device = pick_device(config.device)
     if config.backend == "library":
         library.refuse_unserved(make_cell(replace(config, hidden=1), 1))
-    folder = new_run(out if out is not None else records.free_folder(sources))
+    path = Path(out) if out is not None else records.free_folder(sources)
     try:
+        folder = new_run(path)
         training = Training(config, loaded, folder, device=device)
         with beginning(folder):
             records.write_start(training)
     except BaseException as error:
         with contextlib.suppress(OSError):
-            folder.path.rmdir()  # where it is still empty
+            path.rmdir()  # where it is still empty
         if isinstance(error, OSError):
             raise TrainingError(
-                f"--out {folder.path}: cannot be written: {error.strerror or error}; nothing was "
+                f"--out {path}: cannot be written: {error.strerror or error}; nothing was "
                 "trained; mend that, or choose another"
             ) from error
         raise
