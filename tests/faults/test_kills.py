@@ -19,52 +19,48 @@ KINDS = {
     ],
     "prepared": [*STEPS, "--embedding", 4, "--optimizer", "adam"],
     "standard input": ["--epochs", 4, "--eval-every", 8, "--optimizer", "sgd"],
-    "two threads": ["--steps", 60, "--eval-every", 20, "--hidden", 64, "--batch", 64],
+    "two threads": [*STEPS, "--threads", 2, "--hidden", 64, "--batch", 64],
 }
 WARM = ("gru, 1 layer", "standard input")
 """Those that the short form kills, in a warm process."""
 
 
 def killed_until_it_ends(launch, folder, kind, text, *, kills, seed):
-    """Train whole, then with so many kills -> where each kill fell."""
-    threads = 2 if kind == "two threads" else 1
-    arguments = ["train", text, *SMALL, "--threads", threads, *KINDS[kind]]
+    """Train whole, then again and again with kills, so many in all -> where each of them fell."""
+    given = ["--threads", 1, *SMALL, *KINDS[kind]]
+    settings = dict(zip(given[::2], given[1::2], strict=True))
+    arguments = ["train", text, *itertools.chain.from_iterable(settings.items())]
     job = {}
     if kind == "prepared":
         prepared = fresh(folder / "corpus").with_name("prepared")
         assert launch(["prepare", text, "--documents", "blank-line", "--out", prepared]).code == 0
-        arguments = ["train", prepared, *arguments[2:]]
+        arguments[1] = prepared
     elif kind == "standard input":
         arguments[1], job = "-", {"stdin": text}
-    run = fresh(folder / "whole")
-    result = launch([*arguments, "--out", run], root=run, **job)
+    whole = fresh(folder / "whole")
+    result = launch([*arguments, "--out", whole], root=whole, **job)
     assert result.code == 0, result
-    whole, seconds, operations = run, result.seconds, result.operations
-    run = fresh(folder / "killed")
+    seconds, operations = result.seconds, result.operations
     draw = random.Random(seed)
     phases = Counter()
-    result = None
-    for number in itertools.count():
-        # By turns after so many operations and after so many seconds; from the whole length at
-        # first to what mustn't finish it later.
-        share = 1 / (1 + number / 4)
-        if number >= kills:
-            cut = {}
-        elif number % 2:
-            cut = {"root": run, "at": draw.randrange(1, max(2, int(share * operations)))}
-        else:
-            cut = {"seconds": draw.uniform(0.05, 0.98) * seconds}
-        before = result
-        if before is None:
-            result = launch([*arguments, "--out", run], **cut, **job)
-        else:
-            result = go_on(launch, run, arguments, **cut, **job)
-        if not result.killed:
-            break
-        phases[phase(run)] += 1
-        check_readable(run)
-    assert result.code == 0, (kind, result)
-    assert differences(whole, run) == [], (kind, before, result)
+    while phases.total() < kills:
+        run, said = fresh(folder / "killed"), []
+        while not said or said[-1].killed:
+            # Two in three after so many operations, which spreads them over all that it does.
+            last = operations if not said else operations // 2
+            cut = {"root": run, "at": draw.randrange(1, last)}
+            if draw.random() < 1 / 3:
+                cut = {"seconds": draw.uniform(0.05, 0.98) * seconds}
+            if not said:
+                result = launch([*arguments, "--out", run], **cut, **job)
+            else:
+                result = go_on(launch, run, arguments, **cut, **job)
+            said.append(result)
+            if result.killed:
+                phases[phase(run)] += 1
+                check_readable(run)
+        assert result.code == 0, (kind, said)
+        assert differences(whole, run) == [], (kind, said)
     return phases
 
 
@@ -84,7 +80,7 @@ def test_every_kind_of_training_survives_being_killed_as_a_user_starts_it(
     total = Counter()
     for seed, kind in enumerate(KINDS):
         launch = Cold(fresh(place / "cold").parent)
-        phases = killed_until_it_ends(launch, place / "cold", kind, rhymes, kills=10, seed=seed)
+        phases = killed_until_it_ends(launch, place / "cold", kind, rhymes, kills=8, seed=seed)
         record_property("figures", f"kills, {kind}: {dict(phases)}")
         total += phases
     record_property("figures", f"kills over {len(KINDS)} runs: {total.total()}, {dict(total)}")

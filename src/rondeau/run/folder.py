@@ -10,6 +10,7 @@ larger than its kind may be.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -35,6 +36,8 @@ from rondeau.version import __version__
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+FAILURES = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+"""What is the machine's failure, not a mistake in what was asked."""
 ABSENT = ""
 """Stands for the hash of a file that isn't there yet."""
 MOST = 2**26
@@ -62,7 +65,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: str | Path) -> RunFolder:
-        """A new run in a folder that is missing or empty; RunError otherwise."""
+        """A new run in a missing or empty folder; RunError otherwise, OSError if the disk fails."""
         folder = cls(Path(path))
         if folder.path.is_file() or (folder.path.is_dir() and any(folder.path.iterdir())):
             raise RunError(
@@ -71,6 +74,8 @@ class RunFolder:
         try:
             make_folder(folder.path)
         except OSError as error:
+            if error.errno in FAILURES:
+                raise
             raise RunError(f"--out {path}: cannot be made: {error.strerror}") from None
         return folder
 

@@ -49,18 +49,19 @@ def train(
     if config.backend == "library":
         library.refuse_unserved(make_cell(replace(config, hidden=1), 1))
     note = check_memory(config, loaded, device=device.type)
-    folder = new_run(out if out is not None else records.free_folder(sources))
+    path = Path(out) if out is not None else records.free_folder(sources)
     try:
+        folder = new_run(path)
         with failures_told(lambda: "to begin: a smaller --hidden or --batch needs less"):
             training = Training(config, loaded, folder, device=device)
         with beginning(folder):
             records.write_start(training)
     except BaseException as error:
         with contextlib.suppress(OSError):
-            folder.path.rmdir()  # where it is still empty
+            path.rmdir()  # where it is still empty
         if isinstance(error, OSError):
             raise TrainingError(
-                f"--out {folder.path}: cannot be written: {error.strerror or error}; nothing was "
+                f"--out {path}: cannot be written: {error.strerror or error}; nothing was "
                 "trained; mend that, or choose another"
             ) from error
         raise
