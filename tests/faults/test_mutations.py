@@ -23,6 +23,7 @@ from rondeau.report.data import gather
 from rondeau.report.page import page
 from rondeau.run.checkpoints import latest_checkpoint
 from rondeau.run.folder import RunFolder, to_json
+from rondeau.run.lock import cut_off, locked
 from rondeau.run.metrics import read_events
 from rondeau.studies.compare import compare
 from rondeau.training.loop import Training
@@ -120,6 +121,13 @@ def resume(path, sound):
     return restored(training, passed_over)
 
 
+def hold(path, sound):
+    folder = RunFolder.open(path)
+    found = cut_off(folder)
+    with locked(folder):
+        return bool(found)
+
+
 def restore(path, sound):
     """What `resume` does but for reading the text again, which takes its time."""
     checkpoint, damage = latest_checkpoint(RunFolder.open(path))
@@ -165,7 +173,7 @@ READERS = {
     "private/corpus.json": (*(reread,) * 9, resume, evaluate),
     "private/corpus.jsonl": (*(reread,) * 9, resume),
     "private/copies.safetensors": (*(meter,) * 9, draw),
-    "private/lock": (resume,),
+    "private/lock": (*(hold,) * 30, resume),
     "README.md": (*(load,) * 9, draw),
     "report.html": (*(load,) * 9, draw),
 }
