@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import resource
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+from mutations import THINGS, damaged
+
 from rondeau.errors import RondeauError
 
+SHORT, LONG = 12, 2000
+"""Changes of a file in `make test`, and with --long."""
 MOST_MEMORY = 2**30
 """Bytes of address space that a case may take beyond what the process has."""
 SECONDS = 30
@@ -134,59 +140,74 @@ def watched(opened: list[str]) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-class Tally:
-    """What came of the changes of one file: refused, the right result, another; and problems."""
+def try_all(
+    request: pytest.FixtureRequest,
+    scene: Scene,
+    name: str,
+    change: Callable[[bytes, Sequence[bytes], random.Random], bytes],
+    readers: Sequence[Reader],
+    sound: Any,
+    *,
+    exact: bool,
+    named: Callable[[str], bool] = lambda message: True,
+    fit: Callable[[bytes], None] = lambda data: None,
+) -> list[str]:
+    """Have readers, in turn, read a folder after each of many changes of a file; the problems.
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self.tell = tell
-        self.figures = dict.fromkeys(("tried", "refused", "right", "other"), 0)
-        self.problems: list[str] = []
+    sound: what they are given, whose `results` are right; exact: all but these and refusals are
+    problems; named: whether a refusal says what it is about; fit: makes the rest of the folder fit
+    a change. What came of the changes is told after the long form.
+    """
+    problems = []
+    figures = dict.fromkeys(("tried", "refused", "right", "other"), 0)
+    for number, by in enumerate(_changes(request, scene, name, change)):
+        reader = readers[number % len(readers)]
+        scene.replace(name, by)
+        if isinstance(by, bytes):
+            fit(by)
+        opened: list[str] = []
+        problem = ""
+        figures["tried"] += 1
+        try:
+            with watched(opened):
+                result = reader(scene.path, sound)
+        except RondeauError as error:
+            figures["refused"] += 1
+            problem = "" if named(str(error)) else f"isn't named: {error}"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            problem = f"{type(error).__name__}: {error}"
+        else:
+            right = result in sound.results[reader]
+            figures["right" if right else "other"] += 1
+            problem = "" if right or not exact else f"another result: {result}"
+        away = [path for path in opened if str(scene.outside) in path] + scene.litter()
+        if problem or away:
+            told = f"{number} {reader.__name__} {by[:60]!r}: {problem} {away or ''}"
+            problems.append(told[:500])
+        scene.put_back()
+    told = "  ".join(f"{count:>5} {what}" for what, count in figures.items())
+    line = f"{'damaged' if change is damaged else 'forged':>7}  {told}  {name}"
+    request.node.user_properties.append(("figures", line))
+    return problems
 
-    def try_all(
-        self,
-        scene: Scene,
-        name: str,
-        changes: Iterable[bytes | str],
-        readers: Sequence[Reader],
-        sound: Any,
-        *,
-        exact: bool,
-        named: Callable[[str], bool] = lambda message: True,
-        fit: Callable[[bytes], None] = lambda data: None,
-    ) -> None:
-        """Have readers, in turn, read a folder with each of the changes.
 
-        sound: what they are given, whose `results` are right; exact: all but these and refusals
-        are problems; named: whether a refusal says what it is about; fit: makes the rest of the
-        folder fit the change.
-        """
-        for number, change in enumerate(changes):
-            reader = readers[number % len(readers)]
-            scene.replace(name, change)
-            if isinstance(change, bytes):
-                fit(change)
-            opened: list[str] = []
-            problem = ""
-            self.figures["tried"] += 1
-            try:
-                with watched(opened):
-                    result = reader(scene.path, sound)
-            except RondeauError as error:
-                self.figures["refused"] += 1
-                problem = "" if named(str(error)) else f"isn't named: {error}"
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
-                problem = f"{type(error).__name__}: {error}"
-            else:
-                fits = result in sound.results[reader]
-                self.figures["right" if fits else "other"] += 1
-                problem = "" if fits or not exact else f"another result: {result}"
-            away = [path for path in opened if str(scene.outside) in path]
-            away += scene.litter()
-            if problem or away:
-                told = f"{number} {reader.__name__} {change[:60]!r}: {problem} {away or ''}"
-                self.problems.append(told[:500])
-            scene.put_back()
-        told = (f"{count:>5} {what}" for what, count in self.figures.items())
-        self.tell(f"{'damaged' if exact else 'forged':>7}  {'  '.join(told)}  {name}")
+def _changes(
+    request: pytest.FixtureRequest, scene: Scene, name: str, change: Callable[..., bytes]
+) -> Iterator[bytes | str]:
+    """What may lie in the place of a file, then random changes."""
+    rng = random.Random(request.node.name)
+    others = [data for other, data in scene.files.items() if other != name]
+    yield from THINGS
+    for _ in range((LONG if request.config.getoption("--long") else SHORT) - len(THINGS)):
+        yield change(scene.files[name], others, rng)
+
+
+@contextlib.contextmanager
+def quick() -> Iterator[None]:
+    """No waiting for a disk, and a small compressor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda descriptor: None)
+        patch.setattr("rondeau.evaluation.baselines.DICTIONARY", 2**12)
+        yield

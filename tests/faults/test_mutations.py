@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mutations import crafted, damaged
-from scene import Reader, Scene
+from scene import Reader, Scene, quick, try_all
 
 import rondeau
 from rondeau.cli import main
@@ -23,11 +23,10 @@ from rondeau.report.data import gather
 from rondeau.report.page import page
 from rondeau.run.checkpoints import latest_checkpoint
 from rondeau.run.folder import RunFolder, to_json
+from rondeau.run.lock import cut_off, locked
 from rondeau.run.metrics import read_events
 from rondeau.studies.compare import compare
 from rondeau.training.loop import Training
-
-pytestmark = pytest.mark.usefixtures("quick")
 
 GREEDY = rondeau.DecodingConfig(greedy=True)
 SMALL = {"hidden": 4, "batch": 2, "seq_len": 8, "threads": 1, "documents": "blank-line"}
@@ -122,11 +121,24 @@ def resume(path, sound):
     return restored(training, passed_over)
 
 
+def hold(path, sound):
+    folder = RunFolder.open(path)
+    found = cut_off(folder)
+    with locked(folder):
+        return bool(found)
+
+
 def restore(path, sound):
     """What `resume` does but for reading the text again, which takes its time."""
     checkpoint, damage = latest_checkpoint(RunFolder.open(path))
     sound.training.restore(checkpoint)
     return restored(sound.training, damage)
+
+
+def restore_older(path, sound):
+    """The same where the latest checkpoint is no more."""
+    (path / f"checkpoints/step-{max(STEPS):08d}/training_state.pt").write_bytes(b"")
+    return restore(path, sound)
 
 
 def restored(training, said):
@@ -154,14 +166,14 @@ READERS = {
     "env.json": (draw,),
     "metrics.jsonl": (*(follow,) * 4, restore, follow, beside, draw),
     "checkpoints/index.json": (*(restore,) * 30, resume),
-    "checkpoints/step-00000010/model.safetensors": (*(restore,) * 30, resume),
-    "checkpoints/step-00000010/training_state.pt": (*(restore,) * 30, resume),
+    "checkpoints/step-00000010/model.safetensors": (*(restore_older,) * 30, resume),
+    "checkpoints/step-00000010/training_state.pt": (*(restore_older,) * 30, resume),
     "checkpoints/step-00000020/model.safetensors": (*(restore,) * 30, resume),
     "checkpoints/step-00000020/training_state.pt": (*(restore,) * 30, resume),
     "private/corpus.json": (*(reread,) * 9, resume, evaluate),
     "private/corpus.jsonl": (*(reread,) * 9, resume),
     "private/copies.safetensors": (*(meter,) * 9, draw),
-    "private/lock": (resume,),
+    "private/lock": (*(hold,) * 30, resume),
     "README.md": (*(load,) * 9, draw),
     "report.html": (*(load,) * 9, draw),
 }
@@ -178,6 +190,12 @@ class Sound:
     evaluations: list[Evaluation]
     training: Training
     results: dict[Reader, list[Any]] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly():
+    with quick():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -230,28 +248,30 @@ def fit_manifest(scene, name, data):
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_a_damaged_run_is_read_exactly_or_refused_by_name(name, scene, sound, changes, tally):
-    tally.try_all(
+def test_a_damaged_run_is_read_exactly_or_refused_by_name(name, scene, sound, request):
+    problems = try_all(
+        request,
         scene,
         name,
-        changes(scene, name, damaged),
+        damaged,
         READERS[name],
         sound,
         exact=name not in UNCHECKED,
         named=partial(is_named, name),
     )
-    assert tally.problems == []
+    assert problems == []
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_a_forged_run_is_read_within_bounds_or_refused(name, scene, sound, changes, tally):
-    tally.try_all(
+def test_a_forged_run_is_read_within_bounds_or_refused(name, scene, sound, request):
+    problems = try_all(
+        request,
         scene,
         name,
-        changes(scene, name, partial(crafted, name)),
+        partial(crafted, name),
         READERS[name],
         sound,
         exact=False,
         fit=partial(fit_manifest, scene, name),
     )
-    assert tally.problems == []
+    assert problems == []

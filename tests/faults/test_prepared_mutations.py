@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from mutations import crafted, damaged
-from scene import Reader, Scene
+from scene import Reader, Scene, quick, try_all
 
 import rondeau
 from rondeau.config import TextConfig, TrainConfig
 from rondeau.run.checkpoints import latest_checkpoint
 from rondeau.text import prepared
 from rondeau.text.loading import load_corpus
-
-pytestmark = pytest.mark.usefixtures("quick")
 
 FILES = ("corpus.json", "tokenizer.json", "validation.starts", "validation.numbers")
 FILES += ("train.starts", "train.numbers", "train-00000.ids", "train-00001.ids")
@@ -52,6 +50,12 @@ def train(path, sound):
     training = rondeau.train(path, config, out=sound.runs / str(next(sound.numbers)))
     steps = [event.step for event in training]
     return steps, latest_checkpoint(training.folder)[0].weights
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly():
+    with quick():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -111,28 +115,30 @@ def test_all_files_are_changed(scene):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_damaged_corpus_is_read_exactly_or_refused_by_name(name, scene, sound, changes, tally):
-    tally.try_all(
+def test_a_damaged_corpus_is_read_exactly_or_refused_by_name(name, scene, sound, request):
+    problems = try_all(
+        request,
         scene,
         name,
-        changes(scene, name, damaged),
+        damaged,
         READERS,
         sound,
         exact=True,
         named=partial(is_named, name),
     )
-    assert tally.problems == []
+    assert problems == []
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_forged_corpus_is_read_within_bounds_or_refused(name, scene, sound, changes, tally):
-    tally.try_all(
+def test_a_forged_corpus_is_read_within_bounds_or_refused(name, scene, sound, request):
+    problems = try_all(
+        request,
         scene,
         name,
-        changes(scene, name, partial(crafted, name)),
+        partial(crafted, name),
         READERS,
         sound,
         exact=False,
         fit=partial(fit_index, scene, name),
     )
-    assert tally.problems == []
+    assert problems == []
