@@ -20,6 +20,7 @@ import rondeau
 from rondeau.cli.compare import compare
 from rondeau.cli.evaluate import evaluate
 from rondeau.cli.infill import infill
+from rondeau.cli.inspect import inspect
 from rondeau.cli.prepare import prepare
 from rondeau.cli.report import report
 from rondeau.cli.reproduce import reproduce
@@ -34,7 +35,19 @@ app = App(
     help="Recurrent language models: train, generate, and measure honestly.",
     version=rondeau.__version__,
 )
-VERBS = (train, prepare, generate, evaluate, score, infill, compare, info, report, reproduce)
+VERBS = (
+    train,
+    prepare,
+    generate,
+    evaluate,
+    score,
+    infill,
+    compare,
+    info,
+    inspect,
+    report,
+    reproduce,
+)
 for verb in VERBS:
     app.command(verb)
 
