@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rondeau.inspection.reading import reading_only
 from rondeau.network.cells import Cell
 from rondeau.network.model import Model
 from rondeau.text.tokenizer import Ids
@@ -55,18 +56,13 @@ class Activity:
         return np.tanh(self.carry["c"]) if "c" in self.carry else self.carry["h"]
 
 
-@torch.inference_mode()
 def record(model: Model, sequences: Sequence[Ids]) -> list[Activity]:
     """Every layer and direction over sequences of ids, each read from a zero carry.
 
     T is the ids of all sequences, one after another.
     """
-    was_training = model.training
-    model.eval()
-    try:
+    with reading_only(model):
         read = [_record(model, ids) for ids in _cut(model, sequences)]
-    finally:
-        model.train(was_training)
     return [_joined(parts) for parts in zip(*read, strict=True)]
 
 

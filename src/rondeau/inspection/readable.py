@@ -2,7 +2,9 @@
 
 Trying hundreds of units on dozens of facts finds something in any noise. So a unit counts only
 where its correlation is larger than that of every unit with the same fact shifted around the text
-(which keeps how slowly both change), and what is reported is its correlation on the other half.
+(which keeps how slowly both change), on both halves and with the same sign: a unit that drifts
+through one long document follows its every trend, and another one in the other half. What is
+reported is the correlation on the half that had no part in the choice.
 """
 
 from __future__ import annotations
@@ -57,9 +59,9 @@ def tracked(state: Floats, facts: Sequence[Feature], *, seed: int = 0) -> list[T
     found = []
     for i, fact in enumerate(facts):
         unit = int(np.abs(chosen[:, i]).argmax())
-        if abs(chosen[unit, i]) > noise[i]:
-            figures = float(shown[unit, i]), float(chosen[unit, i]), float(noise[i])
-            found.append(Tracked(fact.name, fact.where, unit, *figures))
+        r, first_r, chance = float(shown[unit, i]), float(chosen[unit, i]), float(noise[i])
+        if abs(first_r) > chance and r * np.sign(first_r) > chance:
+            found.append(Tracked(fact.name, fact.where, unit, r, first_r, chance))
     return sorted(found, key=lambda tracked: -abs(tracked.r))
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from rondeau.errors import CorpusError
 from rondeau.network.loss import each_cross_entropy
 from rondeau.network.model import Model
 from rondeau.text.tokenizer import BOS, UNK, CharTokenizer, Ids
+
+Bits = NDArray[np.float64]
 
 PIECE = 1_000
 """Most targets that are read on from one zero carry when bits are measured."""
@@ -64,39 +68,33 @@ def read(documents: Sequence[str], tokenizer: CharTokenizer, *, whole: bool, mos
     )
 
 
-@torch.inference_mode()
+@contextlib.contextmanager
+def reading_only(model: Model) -> Iterator[None]:
+    """Evaluation mode and no gradients; the mode that the model was in comes back."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
 def bits_of_contexts(
     model: Model, contexts: Sequence[Ids], targets: Ids, unknown_bits: float
-) -> NDArray[np.float64]:
+) -> Bits:
     """Bits of one target after each context, (N,): the model has read nothing else."""
     result = np.empty(len(targets))
-    order = np.argsort([len(context) for context in contexts], kind="stable")
-    start = 0
-    while start < len(order):
-        # Contexts are sorted by length: the last one of a batch is its longest.
-        stop = start + 1
-        while stop < len(order) and (stop + 1 - start) * len(contexts[order[stop]]) <= TOGETHER:
-            stop += 1
-        chosen = order[start:stop]
-        lengths = np.array([len(contexts[i]) for i in chosen])
-        ids = np.zeros((lengths[-1], len(chosen)), dtype=np.int64)
-        for column, i in enumerate(chosen):
-            ids[: lengths[column], column] = contexts[i]
-        device = model.output.weight.device
-        features, _ = model.features(
-            torch.from_numpy(ids).to(device), model.initial_carry(len(chosen))
-        )
-        last = features[torch.from_numpy(lengths - 1), torch.arange(len(chosen))]
-        wanted = torch.from_numpy(targets[chosen]).to(device)
-        nats = each_cross_entropy(last, model.output, wanted).cpu().double().numpy()
-        result[chosen] = nats / math.log(2)
-        start = stop
-    result += unknown_bits * (targets == UNK)
+    with reading_only(model):
+        for chosen in _batches(contexts):
+            features = _features(model, [contexts[i] for i in chosen])
+            last = torch.tensor([len(contexts[i]) - 1 for i in chosen])
+            rows = features[last, torch.arange(len(chosen))]
+            result[chosen] = _bits(model, rows, targets[chosen], unknown_bits)
     return result
 
 
-@torch.inference_mode()
-def bits_of_pieces(model: Model, reading: Reading) -> tuple[NDArray[np.float64], Ids]:
+def bits_of_pieces(model: Model, reading: Reading) -> tuple[Bits, Ids]:
     """Bits of each piece of at most 1,000 targets, and its targets, (N,) each.
 
     A document of no more is one piece, and costs what `evaluate` says.
@@ -106,21 +104,42 @@ def bits_of_pieces(model: Model, reading: Reading) -> tuple[NDArray[np.float64],
         for ids in reading.framed
         for start in range(0, len(ids) - 1, PIECE)
     ]
-    pieces.sort(key=len)
-    bits = []
-    device = model.output.weight.device
-    while pieces:
-        count = max(1, TOGETHER // len(pieces[-1]))
-        batch, pieces = pieces[-count:], pieces[:-count]
-        ids = np.full((len(batch[-1]), len(batch)), -1, dtype=np.int64)
-        for column, piece in enumerate(batch):
-            ids[: len(piece), column] = piece
-        inputs = torch.from_numpy(np.maximum(ids[:-1], 0)).to(device)
-        features, _ = model.features(inputs, model.initial_carry(len(batch)))
-        wanted = torch.from_numpy(np.maximum(ids[1:], 0)).to(device)
-        nats = each_cross_entropy(features.flatten(0, 1), model.output, wanted.flatten())
-        cost = nats.view(wanted.shape).cpu().double().numpy() / math.log(2)
-        cost += reading.unknown_bits * (ids[1:] == UNK)
-        bits.append(np.stack([(cost * (ids[1:] >= 0)).sum(0), (ids[1:] >= 0).sum(0)]))
-    both = np.concatenate(bits, 1)
-    return both[0], both[1].astype(np.int64)
+    bits = np.empty(len(pieces))
+    with reading_only(model):
+        for chosen in _batches(pieces):
+            batch = [pieces[i] for i in chosen]
+            features = _features(model, [ids[:-1] for ids in batch])
+            rows = torch.cat([features[: len(ids) - 1, b] for b, ids in enumerate(batch)])
+            targets = np.concatenate([ids[1:] for ids in batch])
+            costs = _bits(model, rows, targets, reading.unknown_bits)
+            starts = np.cumsum([0, *(len(ids) - 1 for ids in batch[:-1])])
+            bits[chosen] = np.add.reduceat(costs, starts)
+    return bits, np.array([len(ids) - 1 for ids in pieces])
+
+
+def _batches(sequences: Sequence[Ids]) -> Iterator[list[int]]:
+    """All sequences by their numbers, those of like length together."""
+    batch: list[int] = []
+    for i in sorted(range(len(sequences)), key=lambda i: len(sequences[i])):
+        # They grow: the last one is the longest of its batch.
+        if batch and (len(batch) + 1) * len(sequences[i]) > TOGETHER:
+            yield batch
+            batch = []
+        batch.append(i)
+    yield batch
+
+
+def _features(model: Model, sequences: Sequence[Ids]) -> Tensor:
+    """What the output layer reads after every id (T, B, W), each sequence from a zero carry."""
+    ids = np.zeros((max(map(len, sequences)), len(sequences)), dtype=np.int64)
+    for column, sequence in enumerate(sequences):
+        ids[: len(sequence), column] = sequence
+    inputs = torch.from_numpy(ids).to(model.output.weight.device)
+    return model.features(inputs, model.initial_carry(len(sequences)))[0]
+
+
+def _bits(model: Model, features: Tensor, targets: Ids, unknown_bits: float) -> Bits:
+    """Bits of targets (N,) after features (N, W)."""
+    wanted = torch.from_numpy(targets).to(features.device)
+    nats = each_cross_entropy(features, model.output, wanted).cpu().double().numpy()
+    return np.asarray(nats / math.log(2) + unknown_bits * (targets == UNK))

@@ -34,6 +34,7 @@ SHADES = [
 ]
 STYLE = "\n".join(
     [
+        ".unit { columns: 15rem; column-gap: 2rem; }",
         ".unit span { padding: 0.15em 0; }",
         *(
             f".{side}{n} {{ background: rgba({colour}, {0.15 * n:.2f}); }}"
@@ -105,16 +106,17 @@ def _message(found: Inspection) -> list[str]:
     return said
 
 
-def _half(layer: Layer) -> str:
-    return words.number(float(np.median(layer.time_constants)))
+def _duration(characters: float) -> str:
+    return f"{words.number(characters)} characters" if characters >= 1 else "less than a character"
 
 
 def _held_times(found: Inspection) -> str:
-    parts = [f"{_half(layer)} characters in {layer.name}" for layer in found.layers]
+    halves = [(float(np.median(layer.time_constants)), layer.name) for layer in found.layers]
+    parts = [f"{_duration(half)} in {name}" for half, name in halves]
     slowest = max(float(layer.time_constants.max()) for layer in found.layers)
     return (
         f"Half of the units forget within {_listed(parts)}; "
-        f"the slowest hold on for {words.number(slowest)}"
+        f"the slowest hold on for {_duration(slowest)}"
     )
 
 
@@ -238,9 +240,10 @@ def _readable(found: Inspection) -> Section:
         return Section(title, [nothing])
     said = [
         "Every unit is set beside simple facts about the text on its first half. One is listed "
-        "only where no unit follows the same fact shifted around the text as closely "
-        f"(999 shifts; by chance {words.number(found.chance)} of all layers' would still be "
-        "listed); r is its correlation on the second half, which had no part in the choice.",
+        "only where no unit follows the same fact, shifted around the text, as closely "
+        f"(999 shifts; by chance {words.number(found.chance)} would still be listed in all "
+        "layers), and where the second half confirms it, which had no part in the choice: its "
+        "correlation is r.",
         "A fact that lies before the character has to be remembered, one that lies after it to be "
         "foreseen; one that lies in the character itself can be read off.",
     ]
@@ -336,8 +339,8 @@ def _signed(value: float, error: float) -> str:
 
 def _cost_title(found: Inspection, ablation: Ablation) -> str:
     means = sorted((cost for cost in ablation.costs if cost.held.value is None), key=_dearest)
-    parts = [f"the {found.gates[cost.held.gate]} gate {cost.cost:+.3f}" for cost in means]
-    return f"Bits a character that holding a gate at its mean costs: {_listed(parts)}"
+    parts = [f"{cost.cost:.3f} by the {found.gates[cost.held.gate]} gate" for cost in means]
+    return f"Held at their means, the gates cost {_listed(parts)}, in bits a character"
 
 
 def _dearest(cost: Cost) -> float:

@@ -11,12 +11,12 @@ from rondeau.inspection.context import Context
 from rondeau.inspection.inspect import Inspection, Layer, Shown
 from rondeau.report import words
 from rondeau.report.illustrated import Picture
-from rondeau.report.pictures import COLOURS, as_png, drawable, figure
+from rondeau.report.pictures import COLOURS, as_png, diverging, drawable, figure, set_title
 
 WIDTH = 10.0
 GATE_COLOURS = {"r": COLOURS[2], "z": COLOURS[0], "i": COLOURS[4], "f": COLOURS[0], "o": COLOURS[2]}
-SHARES, SIGNED = "cividis", "PuOr_r"
-"""Colour scales for shares from 0 to 1 and for values around 0; a colour-blind reader has both."""
+SHARES = "cividis"
+"""The scale of shares from 0 to 1, which colour-blind readers can tell apart too."""
 
 
 def gate_over_text(found: Inspection, gate: str, name: str, title: str) -> Picture:
@@ -30,7 +30,7 @@ def state_over_text(found: Inspection, title: str) -> Picture:
     """The same of the state of a cell without gates."""
     columns = [layer.passage.state for layer in found.layers]
     most = max(1.0, *(float(np.abs(column).max()) for column in columns))
-    return _over_text(found, columns, "state", title, "h", (SIGNED, -most, most))
+    return _over_text(found, columns, "state", title, "h", (diverging(), -most, most))
 
 
 def _over_text(
@@ -39,20 +39,25 @@ def _over_text(
     name: str,
     title: str,
     label: str,
-    scale: tuple[str, float, float],
+    scale: tuple[Any, float, float],
 ) -> Picture:
     colours, low, high = scale
     with figure(WIDTH + 1.5, 0.8 + 2.7 * len(columns), text=found.passage) as drawn:
         panels = drawn.subplots(len(columns), 1, squeeze=False)[:, 0]
         for axes, layer, values in zip(panels, found.layers, columns, strict=True):
             shown = axes.imshow(
-                values[:, layer.order].T, aspect="auto", cmap=colours, vmin=low, vmax=high
+                values[:, layer.order].T,
+                aspect="auto",
+                cmap=colours,
+                vmin=low,
+                vmax=high,
+                interpolation="nearest",
             )
             _characters(axes, found.passage)
             _time_ticks(axes, layer)
             axes.set_title(layer.name)
         drawn.colorbar(shown, ax=list(panels), label=label, fraction=0.025, pad=0.01)
-        drawn.suptitle(title, x=0.01, ha="left", fontsize=12)
+        set_title(drawn, title)
         return Picture(name, as_png(drawn), f"{title}. Rows are units, the slowest on top.")
 
 
@@ -83,7 +88,7 @@ def time_constants(found: Inspection, title: str) -> Picture:
         axes.set_xlabel("share of the units, the slowest first, %")
         axes.set_ylabel("time constant τ, characters")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.set_title(title)
+        set_title(drawn, title)
         axes.legend()
         return Picture("time-constants", as_png(drawn), f"{title}.")
 
@@ -93,7 +98,7 @@ def saturation(found: Inspection, title: str) -> Picture:
     count = len(found.layers)
     across = min(count, 2)
     down = -(-count // across)
-    with figure(1.2 + 3.8 * across, 0.6 + 3.8 * down) as drawn:
+    with figure(1.4 + 3.8 * across, 0.8 + 3.8 * down) as drawn:
         panels = drawn.subplots(down, across, squeeze=False, sharex=True, sharey=True).flat
         for axes, layer in zip(panels, found.layers, strict=False):
             for gate, name in found.gates.items():
@@ -114,7 +119,7 @@ def saturation(found: Inspection, title: str) -> Picture:
             axes.set_visible(False)
         handles, labels = drawn.axes[0].get_legend_handles_labels()
         drawn.legend(handles, labels, loc="outside lower center", ncols=3, markerscale=2)
-        drawn.suptitle(title, x=0.01, ha="left", fontsize=11)
+        set_title(drawn, title)
         says = f"{title}. A dot is a unit; on the line it is never in between."
         return Picture("saturation", as_png(drawn), says)
 
@@ -129,11 +134,11 @@ def readable(found: Inspection, units: Sequence[tuple[Layer, Shown]], title: str
     most = float(np.abs(rows).max()) or 1.0
     with figure(WIDTH + 3, 1.2 + 0.42 * len(rows), text=found.passage) as drawn:
         axes = drawn.subplots()
-        shown_rows = axes.imshow(rows, aspect="auto", cmap=SIGNED, vmin=-most, vmax=most)
+        shown_rows = axes.imshow(rows, aspect="auto", cmap=diverging(), vmin=-most, vmax=most)
         _characters(axes, found.passage)
         axes.set_yticks(range(len(rows)), labels, fontsize=8)
         drawn.colorbar(shown_rows, ax=axes, label="state", fraction=0.025, pad=0.01)
-        axes.set_title(title)
+        set_title(drawn, title)
         return Picture("readable-units", as_png(drawn), f"{title}.")
 
 
@@ -162,7 +167,7 @@ def ablation(found: Inspection, title: str) -> Picture:
         axes.margins(x=0.12)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("cost of holding it, bits a character")
-        axes.set_title(title)
+        set_title(drawn, title)
         return Picture("held-gates", as_png(drawn), f"{title}.")
 
 
@@ -184,6 +189,6 @@ def context(found: Inspection, curves: Context, title: str) -> Picture:
         axes.set_xticks(curves.lengths, [str(length) for length in curves.lengths])
         axes.set_xlabel("characters that may be read before the target")
         axes.set_ylabel("bits a character")
-        axes.set_title(title)
+        set_title(drawn, title)
         axes.legend()
         return Picture("context", as_png(drawn), f"{title}. Grey: one standard error.")

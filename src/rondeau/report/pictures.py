@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,10 @@ COLOURS = (
     "#000000",
     "#999999",
 )
+BLUE_ORANGE = (COLOURS[0], "#FFFFFF", COLOURS[2])
+"""A diverging scale, from below the middle to above, that colour-blind readers can tell apart."""
+TITLE_WIDTH = 12
+"""Characters of a title that an inch holds."""
 CHINESE_FONTS = ("wqy-microhei.ttc", "NotoSansCJK-Regular.ttc", "PingFang.ttc", "msyh.ttc")
 FONT_MISSING = (
     "the picture shows Chinese characters by their numbers, since no font here has them; "
@@ -75,6 +80,19 @@ def figure(width: float, height: float, *, text: str = "") -> Iterator[Figure]:
     families = font_families(text) or ["DejaVu Sans"]
     with rc_context(STYLE | {"font.family": families}):
         yield Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
+
+
+def diverging() -> Any:
+    """The scale for values around a middle."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("blue-orange", BLUE_ORANGE)
+
+
+def set_title(drawn: Figure, title: str) -> None:
+    """What a whole figure says, on the left above it, in as many lines as it needs."""
+    width = int(TITLE_WIDTH * drawn.get_figwidth())
+    drawn.suptitle(textwrap.fill(title, width), x=0.01, ha="left", fontsize=11)
 
 
 def as_png(drawn: Figure) -> bytes:
