@@ -75,6 +75,13 @@ def test_a_constant_update_gate_gives_its_time_constant():
     np.testing.assert_allclose(time_constants(activity), [0.5, 1, 5, 20, 100, 400], rtol=1e-6)
 
 
+def test_a_switch_that_is_shut_once_in_a_line_remembers_for_a_line():
+    (activity,) = record(make(cell="gru"), [np.zeros(400, dtype=int)])
+    activity.gates["z"][:] = 1
+    activity.gates["z"][::40] = 1e-9
+    np.testing.assert_allclose(time_constants(activity), 40, rtol=0.02)
+
+
 def test_a_gate_that_is_always_open_or_shut_has_a_finite_time_constant():
     (activity,) = record(make(cell="lstm"), [np.arange(9)])
     activity.gates["f"][:, :3], activity.gates["f"][:, 3:] = 1, 0

@@ -19,7 +19,7 @@ def column(name, *texts):
         ("number of the line", "ab\nc\n", [0, 0, 1, 1, 2]),
         ("first character of a line", "ab\nc", [1, 0, 0, 1]),
         ("last character of a line", "ab\nc", [0, 1, 0, 1]),
-        ("line that began after a blank one", "ab\nc\n\nd", [1, 1, 1, 0, 0, 0, 1]),
+        ("line after a blank one", "ab\nc\n\nd", [1, 1, 1, 0, 0, 0, 1]),
         ("inside quotation marks or brackets", "a“b”(c", [0, 1, 1, 0, 1, 1]),
         ("inside quotation marks or brackets", '"a"b', [1, 1, 0, 0]),
         ("inside quotation marks or brackets", "“a\n\nb", [1, 1, 1, 0, 0]),

@@ -113,7 +113,7 @@ COLUMNS: tuple[tuple[str, Where, Column], ...] = (
     ("number of the line", "before", lambda text: np.cumsum([_newline(c) for c in text])),
     ("first character of a line", "before", lambda text: _follows(_newline)("\n" + text)[1:]),
     ("last character of a line", "after", lambda text: _each(_newline)(text + "\n")[1:]),
-    ("line that began after a blank one", "before", lambda text: _after_blank(text)),
+    ("line after a blank one", "before", lambda text: _after_blank(text)),
     ("inside quotation marks or brackets", "before", _inside),
     ("after punctuation", "before", _follows(is_punctuation)),
     ("length of the word so far", "before", _count(is_letter)),

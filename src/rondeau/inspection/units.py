@@ -16,15 +16,16 @@ SHUT, OPEN = 0.1, 0.9
 def time_constants(activity: Activity) -> NDArray[np.float64]:
     """Characters after which 1/e of what a unit holds is left, (H,).
 
-    A GRU keeps the share z of its state at each step, an LSTM the share f: over T steps the product
-    of them all is left, exp(−T/τ) with τ = −1 / mean(ln z). A plain RNN has no such path; there it
-    is the first lag at which the autocorrelation of the unit falls below 1/e, which also counts
-    what the text itself repeats.
+    A GRU keeps the share z of its state at each step, an LSTM the share f: τ = −1 / ln(mean z).
+    That is right for a gate that stays still, and for a switch that is shut now and then, which
+    most gates are; the mean of ln z would call a unit forgetful that is wiped once a line. A plain
+    RNN has no such path; there τ is the first lag at which the autocorrelation of the unit falls
+    below 1/e, which also counts what the text itself repeats.
     """
     for gate in KEEPS.values():
         if gate in activity.gates:
-            kept = np.log(np.clip(activity.gates[gate].astype(np.float64), 1e-30, 1 - 1e-9))
-            return np.asarray(-1 / kept.mean(0))
+            kept = activity.gates[gate].mean(0, dtype=np.float64)
+            return np.asarray(-1 / np.log(np.clip(kept, 1e-30, 1 - 1e-9)))
     return correlation_times(activity.carry["h"])
 
 

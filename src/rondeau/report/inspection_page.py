@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,14 +9,19 @@ import numpy as np
 from markupsafe import Markup
 
 from rondeau.errors import RunError
-from rondeau.inspection.ablation import Ablation, Cost
-from rondeau.inspection.context import NEAR, Context, Difference
 from rondeau.inspection.gates import KEEPS
 from rondeau.inspection.inspect import Inspection, Layer, Shown
+from rondeau.inspection.units import OPEN
 from rondeau.language_model import LanguageModel
 from rondeau.report import inspection_pictures as pictures
 from rondeau.report import words
 from rondeau.report.illustrated import Page, Section, Table, write_page
+from rondeau.report.inspection_held import (
+    ablation_section,
+    context_section,
+    context_title,
+    cost_title,
+)
 from rondeau.report.templates import render
 
 NAME = "inspection"
@@ -25,8 +29,6 @@ READABLE = 6
 """Readable units that are shown on a text."""
 DEEPEST = 5
 """Shades on each side of a unit's mean."""
-SURE = 2.0
-"""Standard errors from which on a difference is one."""
 SHADES = [
     *(f"below{n}" for n in range(DEEPEST, 0, -1)),
     "mean",
@@ -66,9 +68,9 @@ def page(found: Inspection, *, name: str, reach: Sequence[Section] = ()) -> Page
         sections.append(_saturation(found))
     sections.append(_readable(found))
     if found.ablation:
-        sections.append(_ablation(found, found.ablation))
+        sections.append(ablation_section(found, found.ablation))
     if found.context:
-        sections.append(_context(found, found.context))
+        sections.append(context_section(found, found.context))
     else:
         sections.append(Section("What holding a gate costs", [BOTH_SIDES]))
     return Page(
@@ -100,33 +102,36 @@ def _message(found: Inspection) -> list[str]:
     """What the page comes to, in a few sentences."""
     said = [_held_times(found)]
     if found.ablation:
-        said.append(_cost_title(found, found.ablation))
+        said.append(cost_title(found, found.ablation))
     if found.context:
-        said.append(_context_title(found.context))
+        said.append(context_title(found.context))
     return said
 
 
-def _duration(characters: float) -> str:
-    return f"{words.number(characters)} characters" if characters >= 1 else "less than a character"
-
-
-def _held_times(found: Inspection) -> str:
-    halves = [(float(np.median(layer.time_constants)), layer.name) for layer in found.layers]
-    parts = [f"{_duration(half)} in {name}" for half, name in halves]
-    slowest = max(float(layer.time_constants.max()) for layer in found.layers)
+def _duration(characters: float, most: int) -> str:
+    """A time constant in words; what is longer than the text can't be measured on it."""
+    if characters > most:
+        return "longer than the text"
     return (
-        f"Half of the units forget within {_listed(parts)}; "
-        f"the slowest hold on for {_duration(slowest)}"
+        f"{words.characters(characters)} characters" if characters >= 1 else "less than a character"
     )
 
 
-def _listed(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
+def _held_times(found: Inspection) -> str:
+    slow = [(float(np.quantile(layer.time_constants, 0.9)), layer) for layer in found.layers]
+    parts = [f"{_duration(time, found.characters)} in {layer.name}" for time, layer in slow]
+    slowest = max(float(layer.time_constants.max()) for layer in found.layers)
+    return (
+        f"Nine units in ten forget within {words.listed(parts)}; "
+        f"the slowest remembers for {_duration(slowest, found.characters)}"
+    )
 
 
 def _gates(found: Inspection) -> list[Section]:
     if not found.gates:
-        picture = pictures.state_over_text(found, "The state of every unit under a passage")
+        stuck = np.mean([np.abs(layer.passage.state) > OPEN for layer in found.layers])
+        title = f"The units are at {OPEN} or beyond {words.percent(float(stuck))} of the time"
+        picture = pictures.state_over_text(found, title)
         said = "A plain RNN has no gates: its state is written anew at every character."
         return [Section("The state, character by character", [said], picture=picture)]
     sections = []
@@ -164,8 +169,8 @@ def _time_constants(found: Inspection) -> Section:
     if found.gates:
         gate = KEEPS[found.config.cell]
         how = (
-            f"τ = −1 / mean(ln {gate}): along the gate alone, exp(−T/τ) of what a unit held is "
-            f"left after T characters. What a unit writes back through its candidate isn't counted."
+            f"τ = −1 / ln(mean {gate}): along the gate alone, about exp(−T/τ) of what a unit held "
+            f"is left after T characters. What it writes back through its candidate isn't counted."
         )
     else:
         how = (
@@ -179,7 +184,7 @@ def _time_constants(found: Inspection) -> Section:
         rows.append(
             [
                 layer.name,
-                *(words.number(float(q)) for q in quantiles),
+                *(words.characters(float(q)) for q in quantiles),
                 ", ".join(map(str, slow)),
                 ", ".join(map(str, fast)),
             ]
@@ -253,7 +258,7 @@ def _readable(found: Inspection) -> Section:
             shown.tracked.feature,
             WHERE[shown.tracked.where],
             f"{layer.name}, unit {shown.tracked.unit}",
-            words.number(layer.time_constants[shown.tracked.unit]),
+            words.characters(layer.time_constants[shown.tracked.unit]),
             f"{shown.tracked.r:+.2f}",
             f"{shown.tracked.noise:.2f}",
         ]
@@ -262,7 +267,7 @@ def _readable(found: Inspection) -> Section:
     headings = ["fact", "lies", "unit", "τ", "r", "by chance"]
     shown_first = order[:READABLE]
     _, first = shown_first[0]
-    message = f"A unit follows the {first.tracked.feature}" + f", r = {first.tracked.r:+.2f}"
+    message = f"One unit tracks “{first.tracked.feature}”, r = {first.tracked.r:+.2f}"
     return Section(
         title,
         said,
@@ -304,118 +309,3 @@ def _seen(character: str) -> str:
 def _shade(deviations: float) -> int:
     """The place of a value among the shades, the last one at two standard deviations."""
     return DEEPEST + max(-DEEPEST, min(DEEPEST, round(deviations / 2 * DEEPEST)))
-
-
-def _ablation(found: Inspection, ablation: Ablation) -> Section:
-    said = [
-        "A gate is held in all layers: shut, open, or each unit at its own mean, which leaves how "
-        "long a unit remembers and takes away that this depends on the text. The weights stay as "
-        "they are, so that values the model never met cost more than a model trained without the "
-        "gate would pay.",
-        f"{ablation.characters:,} characters, in pieces of at most 1,000 from an empty state; "
-        "± is the standard error over pieces.",
-    ]
-    rows = [["as it is", words.bits(ablation.bits_per_character), ""]]
-    rows += [
-        [
-            f"{found.gates[cost.held.gate]} gate, {cost.held.label}",
-            words.bits(cost.bits_per_character),
-            _signed(cost.cost, cost.error),
-        ]
-        for cost in ablation.costs
-    ]
-    return Section(
-        "What holding a gate costs",
-        said,
-        picture=pictures.ablation(found, _cost_title(found, ablation)),
-        table=Table(["", "bits a character", "cost"], rows, frozenset({0})),
-    )
-
-
-def _signed(value: float, error: float) -> str:
-    spread = f" ± {error:.3f}" if math.isfinite(error) else ""
-    return f"{value:+.3f}{spread}"
-
-
-def _cost_title(found: Inspection, ablation: Ablation) -> str:
-    means = sorted((cost for cost in ablation.costs if cost.held.value is None), key=_dearest)
-    parts = [f"{cost.cost:.3f} by the {found.gates[cost.held.gate]} gate" for cost in means]
-    return f"Held at their means, the gates cost {_listed(parts)}, in bits a character"
-
-
-def _dearest(cost: Cost) -> float:
-    return -cost.cost
-
-
-def _context(found: Inspection, context: Context) -> Section:
-    said = [
-        f"Before each of {context.targets:,} sampled characters the model reads only the last "
-        "ones, from an empty state; where the document began later, from its beginning.",
-    ]
-    rows = [
-        [
-            "as it is"
-            if curve.held is None
-            else f"{found.gates[curve.held.gate]} gate at its mean",
-            *(words.bits(float(curve.mean[i])) for i in (0, context.split, -1)),
-            "" if curve.held is None else _difference(context.near(curve)),
-            "" if curve.held is None else _difference(context.far(curve)),
-        ]
-        for curve in (context.whole, *context.held)
-    ]
-    near, far = context.lengths[context.split], context.lengths[-1]
-    headings = [
-        "bits a character after",
-        *(f"{length}" for length in (context.lengths[0], near, far)),
-        f"holding costs within {near}",
-        "and more beyond",
-    ]
-    if found.gates:
-        said += _textbook(found, context)
-    return Section(
-        "How far back it matters, and which gate carries it",
-        said,
-        picture=pictures.context(found, context, _context_title(context)),
-        table=Table(headings, rows, frozenset({0})),
-    )
-
-
-def _difference(difference: Difference) -> str:
-    return _signed(difference.value, difference.error)
-
-
-def _context_title(context: Context) -> str:
-    saved = context.saved
-    near = context.lengths[context.split]
-    if context.lengths[-1] <= NEAR:
-        return f"No document is longer than {NEAR} characters"
-    if saved.value < SURE * saved.error:
-        return f"What lies more than {near} characters back saves nothing that could be measured"
-    return f"What lies more than {near} characters back saves {_difference(saved)} bits a character"
-
-
-def _textbook(found: Inspection, context: Context) -> list[str]:
-    """What the numbers say to “reset for the short, update for the long”."""
-    told = []
-    saved = context.saved
-    for curve in context.held:
-        assert curve.held is not None
-        near, far = context.near(curve), context.far(curve)
-        told.append(
-            f"Holding the {found.gates[curve.held.gate]} gate costs {_difference(near)} within "
-            f"{context.lengths[context.split]} characters, and {_difference(far)} more beyond."
-        )
-    if saved.value < SURE * saved.error:
-        told.append(
-            "This model uses next to nothing from farther back, so that no gate can be said to "
-            "serve long dependencies here."
-        )
-        return told
-    farthest = max(context.held, key=lambda curve: context.far(curve).value)
-    assert farthest.held is not None
-    name, far = found.gates[farthest.held.gate], context.far(farthest)
-    if far.value < SURE * far.error:
-        told.append("None of the gates is needed for what lies farther back, held at its mean.")
-    else:
-        told.append(f"What lies farther back depends most on the {name} gate.")
-    return [*told]

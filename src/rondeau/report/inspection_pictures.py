@@ -11,10 +11,12 @@ from rondeau.inspection.context import Context
 from rondeau.inspection.inspect import Inspection, Layer, Shown
 from rondeau.report import words
 from rondeau.report.illustrated import Picture
-from rondeau.report.pictures import COLOURS, as_png, diverging, drawable, figure, set_title
+from rondeau.report.pictures import COLOURS, as_png, diverging, figure, set_title, undrawable
 
 WIDTH = 10.0
 GATE_COLOURS = {"r": COLOURS[2], "z": COLOURS[0], "i": COLOURS[4], "f": COLOURS[0], "o": COLOURS[2]}
+UNDRAWN = "□"
+"""Stands for a character that no font here has."""
 SHARES = "cividis"
 """The scale of shares from 0 to 1, which colour-blind readers can tell apart too."""
 
@@ -62,7 +64,10 @@ def _over_text(
 
 
 def _characters(axes: Any, text: str) -> None:
-    axes.set_xticks(range(len(text)), [drawable(words.mark(c)) for c in text], fontsize=9)
+    marks = [words.mark(character) for character in text]
+    missing = undrawable("".join(marks))
+    shown = [UNDRAWN if mark in missing else mark for mark in marks]
+    axes.set_xticks(range(len(text)), shown, fontsize=9)
     axes.tick_params(axis="x", length=0)
     axes.grid(visible=False)
 
@@ -71,7 +76,7 @@ def _time_ticks(axes: Any, layer: Layer) -> None:
     """A few units on the vertical axis, by their time constants."""
     order = layer.order
     rows = np.unique(np.linspace(0, len(order) - 1, min(5, len(order))).round().astype(int))
-    axes.set_yticks(rows, [words.number(layer.time_constants[order[row]]) for row in rows])
+    axes.set_yticks(rows, [words.characters(layer.time_constants[order[row]]) for row in rows])
     axes.set_ylabel("unit, by τ in characters")
 
 

@@ -6,6 +6,7 @@ It knows no run: what is drawn is the caller's business. matplotlib is loaded at
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import textwrap
 from collections.abc import Iterator
@@ -61,14 +62,35 @@ def font_families(text: str) -> list[str] | None:
     paths = {Path(path).name: path for path in font_manager.findSystemFonts()}
     for name in CHINESE_FONTS:
         if name in paths:
-            font_manager.fontManager.addfont(paths[name])
+            if all(font.fname != paths[name] for font in font_manager.fontManager.ttflist):
+                font_manager.fontManager.addfont(paths[name])
             return [*latin, font_manager.FontProperties(fname=paths[name]).get_name()]
     return None
 
 
 def drawable(text: str) -> str:
-    """A text as a picture can show it: as it is, or by numbers where no font here has it."""
-    return text if font_families(text) else text.encode("ascii", "backslashreplace").decode()
+    """A text as a picture can show it: as it is, but by its number what no font here has."""
+    missing = undrawable(text)
+    return "".join(
+        c.encode("ascii", "backslashreplace").decode() if c in missing else c for c in text
+    )
+
+
+def undrawable(text: str) -> set[str]:
+    """The characters of a text that no font here has."""
+    from matplotlib import font_manager
+
+    families = font_families(text) or ["DejaVu Sans"]
+    known = [_glyphs(font_manager.findfont(family)) for family in families]
+    return {c for c in set(text) if not any(ord(c) in glyphs for glyphs in known)}
+
+
+@functools.cache
+def _glyphs(path: str) -> frozenset[int]:
+    """The code points that a font has."""
+    from matplotlib import font_manager
+
+    return frozenset(font_manager.get_font(path).get_charmap())
 
 
 @contextlib.contextmanager
