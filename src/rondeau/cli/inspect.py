@@ -27,7 +27,7 @@ def inspect(
     run
         The run folder.
     text
-        A file, or the text itself (default: the run's own held-out text).
+        A file (or - for standard input), or the text itself (default: the run's own held-out text).
     out
         The folder to write into (default: inspection in the run).
     seed
@@ -51,7 +51,9 @@ def inspect(
 
 
 def file_or_text(given: str) -> Path | str:
-    """A path where there is such a file, or the text itself."""
+    """A path where there is such a file (or - for standard input), or the text itself."""
+    if str(Path(given)) == "-":  # standard input
+        return Path(given)
     try:
         return Path(given) if given and Path(given).exists() else given
     except (OSError, ValueError):  # too long for a name, or nothing that a name can hold

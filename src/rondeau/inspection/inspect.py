@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from rondeau.inspection.ablation import Ablation, ablate
 from rondeau.inspection.context import Context, Curve, context_curves
 from rondeau.inspection.features import Feature, features
 from rondeau.inspection.gates import GATES, Activity, Floats, record, select
-from rondeau.inspection.readable import Tracked, tracked
+from rondeau.inspection.readable import Tracked, shifts, tracked
 from rondeau.inspection.reading import Reading, read
 from rondeau.inspection.units import saturation, time_constants
 from rondeau.network.model import Model
@@ -73,7 +73,8 @@ class Inspection:
 
     source: the text's name; characters: of it, recorded; ablation, context: None for a model that
     has no bits a character because it reads both sides (and for a plain RNN no ablation);
-    chance: at most so many of the readable units are there by chance, on average.
+    shifts: how often facts were shifted around; chance: at most so many of the readable units are
+    there by chance, on average.
     """
 
     config: ModelConfig
@@ -81,6 +82,7 @@ class Inspection:
     characters: int
     passage: str
     layers: tuple[Layer, ...]
+    shifts: int
     chance: float
     ablation: Ablation | None
     context: Context | None
@@ -126,19 +128,21 @@ def inspect(
     reading = read(documents, tokenizer, whole=whole, most=most)
     recorded = _of_characters(record(model, reading.framed), reading)
     facts = features(reading.texts)
-    layers = tuple(_layer(activity, reading, facts, seed) for activity in recorded)
+    gates = GATES[config.cell]
+    layers = tuple(_layer(activity, gates, reading, facts, seed) for activity in recorded)
     ablation = context = None
     if model.causal:
-        held_out = read(documents, tokenizer, whole=whole, most=MEASURED)
-        ablation = ablate(model, held_out, recorded) if GATES[config.cell] else None
-        context = context_curves(model, held_out, recorded, seed=seed)
+        measured = read(documents, tokenizer, whole=whole, most=MEASURED)
+        ablation = ablate(model, measured, recorded) if gates else None
+        context = context_curves(model, measured, recorded, seed=seed)
     return Inspection(
         config=config,
         source=source,
         characters=reading.characters,
-        passage=reading.texts[0][:PASSAGE],
+        passage="".join(reading.texts)[:PASSAGE],
         layers=layers,
-        chance=len(layers) * len(facts) / 1000,
+        shifts=shifts(reading.characters),
+        chance=len(layers) * len(facts) / (shifts(reading.characters) + 1),
         ablation=ablation,
         context=context,
     )
@@ -156,17 +160,23 @@ def _of_characters(activities: Sequence[Activity], reading: Reading) -> list[Act
     return [select(activity, rows) for activity in activities]
 
 
-def _layer(activity: Activity, reading: Reading, facts: Sequence[Feature], seed: int) -> Layer:
-    gates = {g: activity.gates[g] for g in activity.gates if g not in ("n", "g")}
-    shares = {gate: saturation(values) for gate, values in gates.items()}
+def _layer(
+    activity: Activity,
+    gates: Iterable[str],
+    reading: Reading,
+    facts: Sequence[Feature],
+    seed: int,
+) -> Layer:
+    values = {gate: activity.gates[gate] for gate in gates}
+    shares = {gate: saturation(steps) for gate, steps in values.items()}
     state = activity.state
     text = "".join(reading.texts)
     return Layer(
         time_constants=time_constants(activity),
         shut={gate: shut for gate, (shut, _) in shares.items()},
         open={gate: open_ for gate, (_, open_) in shares.items()},
-        mean={gate: values.mean(0, dtype=np.float64) for gate, values in gates.items()},
-        passage=select(activity, slice(min(PASSAGE, len(reading.texts[0])))),
+        mean={gate: steps.mean(0, dtype=np.float64) for gate, steps in values.items()},
+        passage=select(activity, slice(PASSAGE)),
         readable=tuple(
             _shown(one, state[:, one.unit], facts, text) for one in tracked(state, facts, seed=seed)
         ),

@@ -42,8 +42,7 @@ class Tracked:
 def tracked(state: Floats, facts: Sequence[Feature], *, seed: int = 0) -> list[Tracked]:
     """The best unit of a state (T, U) for every fact that one tracks, the clearest first.
 
-    Each fact alone would be tracked by chance once in 1,000 times (texts under 2,500 characters
-    have fewer shifts: once in 0.4 T).
+    Each fact alone would be tracked by chance at most once in `shifts(T) + 1` times.
     """
     half = len(state) // 2
     if len(state) < LEAST:
@@ -65,12 +64,18 @@ def tracked(state: Floats, facts: Sequence[Feature], *, seed: int = 0) -> list[T
     return sorted(found, key=lambda tracked: -abs(tracked.r))
 
 
+def shifts(T: int) -> int:
+    """By how many places a fact about half of T characters is shifted: at most 999."""
+    N = T // 2
+    return min(SHIFTS, N - 2 * (N // 10))
+
+
 def _noise(
     state: NDArray[np.float64], columns: NDArray[np.float64], generator: np.random.Generator
 ) -> NDArray[np.float64]:
     """The largest |r| of any unit (N, U) with each column (N, F) shifted around, (F,)."""
     N = len(state)
-    offsets = generator.permutation(np.arange(N // 10, N - N // 10))[:SHIFTS]
+    offsets = generator.permutation(np.arange(N // 10, N - N // 10))[: shifts(2 * N)]
     places = (np.arange(N)[:, None] - offsets) % N
     return np.array([np.abs(state.T @ column[places]).max() / N for column in columns.T])
 

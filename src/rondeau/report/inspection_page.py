@@ -111,7 +111,7 @@ def _message(found: Inspection) -> list[str]:
 def _duration(characters: float, most: int) -> str:
     """A time constant in words; what is longer than the text can't be measured on it."""
     if characters > most:
-        return "longer than the text"
+        return "more characters than the text has"
     return (
         f"{words.characters(characters)} characters" if characters >= 1 else "less than a character"
     )
@@ -246,7 +246,7 @@ def _readable(found: Inspection) -> Section:
     said = [
         "Every unit is set beside simple facts about the text on its first half. One is listed "
         "only where no unit follows the same fact, shifted around the text, as closely "
-        f"(999 shifts; by chance {words.number(found.chance)} would still be listed in all "
+        f"({found.shifts} shifts; by chance {words.number(found.chance)} would still be listed in all "
         "layers), and where the second half confirms it, which had no part in the choice: its "
         "correlation is r.",
         "A fact that lies before the character has to be remembered, one that lies after it to be "
