@@ -246,8 +246,8 @@ def _readable(found: Inspection) -> Section:
     said = [
         "Every unit is set beside simple facts about the text on its first half. One is listed "
         "only where no unit follows the same fact, shifted around the text, as closely "
-        f"({found.shifts} shifts; by chance {words.number(found.chance)} would still be listed in all "
-        "layers), and where the second half confirms it, which had no part in the choice: its "
+        f"({found.shifts} shifts; by chance {words.number(found.chance)} would still be listed in "
+        "all layers), and where the second half confirms it, which had no part in the choice: its "
         "correlation is r.",
         "A fact that lies before the character has to be remembered, one that lies after it to be "
         "foreseen; one that lies in the character itself can be read off.",
