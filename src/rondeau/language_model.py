@@ -27,6 +27,7 @@ from rondeau.evaluation.scoring import Score, ScoredLine, score_lines, score_tex
 from rondeau.evaluation.verdict import verdict
 from rondeau.generation.infill import Infilling, infill
 from rondeau.generation.streams import FinishReason, Piece, generate_pieces
+from rondeau.inspection.inspect import Inspection, inspect
 from rondeau.network.device import pick_device
 from rondeau.network.model import Model
 from rondeau.run.decoding import read_decoding
@@ -43,6 +44,13 @@ from rondeau.text.tokenizer import CharTokenizer
 
 SAMPLE_SEEDS = 2**32
 BASELINES = "baselines.json"
+
+Note = Callable[[str], None]
+"""Is told a sentence for the user."""
+
+
+def quietly(sentence: str) -> None:
+    """A note that nobody asked for."""
 
 
 @dataclass(frozen=True)
@@ -220,12 +228,39 @@ class LanguageModel:
         """The same on documents, under a name for the split."""
         return evaluate_cloze(self.model, self.tokenizer, documents, split=split)
 
+    def inspect(
+        self, source: str | Path | None = None, *, seed: int = 0, note: Note = quietly
+    ) -> Inspection:
+        """What happens inside while it reads a text, a file (a Path), or its own held-out text.
+
+        The validation split, or the training split of a run without one; seed: of what is sampled;
+        note: is told what was mended in a file.
+        Raises CorpusError for an empty text or file, RunError if the corpus has changed since.
+        """
+        if isinstance(source, str):
+            texts: list[tuple[str, Documents | Sequence[str]]]
+            texts = [("a text", [self.normalise(source)])]
+        elif source is not None:
+            texts = self.texts(source, note=note)
+        else:
+            held_out = self.corpus().validation
+            texts = self.texts(splits=["validation" if held_out.characters else "train"])
+        ((name, documents),) = texts
+        return inspect(
+            self.model,
+            self.tokenizer,
+            documents,
+            source=name,
+            whole=self.whole_documents,
+            seed=seed,
+        )
+
     def texts(
         self,
         source: str | Path | None = None,
         *,
         splits: Sequence[SplitName] | None = None,
-        note: Callable[[str], None] = lambda sentence: None,
+        note: Note = quietly,
     ) -> list[tuple[str, Documents | Sequence[str]]]:
         """What is evaluated, with its names: a file, read as the corpus was, or the run's splits.
 

@@ -57,5 +57,5 @@ def test_the_same_picture_has_the_same_bytes():
 def test_a_text_without_a_font_is_shown_by_numbers(monkeypatch):
     monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", list)
     assert font_families("分开") is None
-    assert drawable("分开") == "\\u5206\\u5f00"
+    assert drawable("é分开") == "é\\u5206\\u5f00"
     assert drawn("分开")

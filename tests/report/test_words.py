@@ -59,3 +59,8 @@ def test_what_is_no_number_is_a_dash():
 )
 def test_times_are_in_the_unit_that_suits_them(seconds, shown):
     assert words.duration(seconds) == shown
+
+
+def test_a_mean_number_of_characters_has_the_digits_that_matter():
+    shown = [words.characters(count) for count in (0.456, 2.54, 24.4, 7616.6)]
+    assert shown == ["0.46", "2.5", "24", "7,617"]

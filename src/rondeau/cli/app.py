@@ -22,6 +22,7 @@ import rondeau
 from rondeau.cli.compare import compare
 from rondeau.cli.evaluate import evaluate
 from rondeau.cli.infill import infill
+from rondeau.cli.inspect import inspect
 from rondeau.cli.output import complain
 from rondeau.cli.prepare import prepare
 from rondeau.cli.report import report
@@ -46,7 +47,19 @@ app = App(
 )
 for level in (app, app.meta):
     level.suppress_keyboard_interrupt = False  # an interruption's code is for `main` to say
-VERBS = (train, prepare, generate, evaluate, score, infill, compare, info, report, reproduce)
+VERBS = (
+    train,
+    prepare,
+    generate,
+    evaluate,
+    score,
+    infill,
+    compare,
+    info,
+    inspect,
+    report,
+    reproduce,
+)
 for verb in VERBS:
     app.command(verb)
 

@@ -12,17 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from rondeau.network.cells import map_carry
+from rondeau.network.loss import LOGITS, each_cross_entropy
 from rondeau.network.model import Model
 from rondeau.text.tokenizer import BOS, Ids
 
 BATCH, STEPS = 64, 256
-LOGITS = 2**23
-"""Most logits held at once (32 MiB in float32)."""
 
 Nats = NDArray[np.float64]
 
@@ -129,10 +127,5 @@ def _read_together(
 
 
 def _nats(model: Model, features: Tensor, targets: Tensor) -> Nats:
-    rows, wanted = features.flatten(0, 1), targets.flatten()
-    step = max(1, LOGITS // model.vocabulary)
-    parts = [
-        F.cross_entropy(model.output(rows[i : i + step]), wanted[i : i + step], reduction="none")
-        for i in range(0, len(rows), step)
-    ]
-    return torch.cat(parts).view(targets.shape).cpu().double().numpy()
+    nats = each_cross_entropy(features.flatten(0, 1), model.output, targets.flatten())
+    return nats.view(targets.shape).cpu().double().numpy()

@@ -10,13 +10,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, autograd
+from torch import Tensor, autograd, nn
 from torch.autograd.function import once_differentiable
 
 from rondeau.network.backends.numba import check_ids
 
 BLOCK = 2**21
 """Most logits at once (8 MiB in float32)."""
+LOGITS = 2**23
+"""The same where no gradient is wanted (32 MiB in float32)."""
 
 
 def linear_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
@@ -29,6 +31,13 @@ def linear_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, targets
         loss: Tensor = _LinearCrossEntropy.apply(features, weight, bias, targets)  # type: ignore[no-untyped-call]
         return loss
     return F.cross_entropy(F.linear(features, weight, bias), targets)
+
+
+def each_cross_entropy(features: Tensor, output: nn.Linear, targets: Tensor) -> Tensor:
+    """−ln P of each target in nats, (N): features (N, W), targets (N); needs no gradient."""
+    step = max(1, LOGITS // output.out_features)
+    parts = zip(torch.split(features, step), torch.split(targets, step), strict=True)
+    return torch.cat([F.cross_entropy(output(f), t, reduction="none") for f, t in parts])
 
 
 class _LinearCrossEntropy(autograd.Function):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -82,8 +83,18 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g}\N{NARROW NO-BREAK SPACE}%" if math.isfinite(share) else "–"
 
 
+def characters(count: float) -> str:
+    """A mean number of characters: 0.46, 2.5, 24, 7,617."""
+    return f"{count:,.{2 if count < 1 else 1 if count < 10 else 0}f}"
+
+
 def duration(seconds: float) -> str:
     """A time in the unit that suits it."""
     if seconds < 100:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.3g} min" if seconds < 6000 else f"{seconds / 3600:.3g} h"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Parts of a sentence, one after another: a, b and c."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]

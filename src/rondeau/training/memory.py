@@ -125,7 +125,7 @@ def _evaluation(config: TrainConfig, text: TextSize) -> int:
     if not _kernels(config):
         units += gates + 2
     asked = texts if config.objective == "cloze" else rows
-    logits = min(asked * text.vocabulary, surprisal.LOGITS)
+    logits = min(asked * text.vocabulary, loss.LOGITS)
     return FLOAT * (rows * config.hidden * directions * units * 5 // 4 + 8 * logits)
 
 

@@ -1,0 +1,1 @@
+"""Insight: what happens inside a trained model while it reads a text, in numbers."""
