@@ -1,0 +1,1 @@
+"""Insight: what the gates and the gradients of a model do on a text."""
