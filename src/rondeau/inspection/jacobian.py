@@ -101,7 +101,7 @@ def recurrent_jacobian(cell: Cell, projected: Tensor, carry: Any) -> Tensor:
     sizes = [cell.hidden_size] * len(cell.carry_type._fields)
 
     def step(state: Tensor) -> Tensor:
-        before = cell.carry_type(*state[None].split(sizes, -1))
+        before = cell.carry_type(*torch.split(state[None], sizes, -1))
         after = cell.update(cell.gates(projected[None], before), before)
         return torch.cat(carry_parts(after), -1)[0]
 

@@ -37,7 +37,7 @@ Norms = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class ReachCurve:
-    """‖∂loss_t/∂state_{t−k}‖ of one state, in nats a unit of the state, at k = 0 … K: (K + 1,) each.
+    """‖∂loss_t/∂state_{t−k}‖ of one state, in nats a unit of it, at k = 0 … K: (K + 1,) each.
 
     layer: from 1 on; k counts in the direction's own time (later characters for a backward cell);
     state: h, or the c of an LSTM. mean over the positions is the curve; low and high: 10 and 90 %
@@ -53,7 +53,7 @@ class ReachCurve:
     geometric_mean: Norms
 
     def vanishing(self, share: float = 0.01) -> int | None:
-        """The first k from which the mean stays below a share of that at k = 0; None: it doesn't."""
+        """The first k from which the mean stays below a share of that at k = 0; None: no such k."""
         above = np.flatnonzero(self.mean >= share * self.mean[0])
         after = int(above[-1]) + 1 if len(above) else 0
         return after if after < len(self.mean) else None
@@ -84,6 +84,12 @@ class Reach:
     curves: tuple[ReachCurve, ...]
     positions: NDArray[np.int64]
     horizon: int
+
+    @property
+    def longest(self) -> ReachCurve:
+        """The state whose gradient lasts longest, relative to its own at k = 0."""
+        beyond = self.horizon + 1
+        return max(self.curves, key=lambda c: (c.vanishing() or beyond, c.mean[-1] / c.mean[0]))
 
     def vanishing(self, share: float = 0.01) -> int | None:
         """The first k from which every state's mean stays below its share; None: not all do."""
@@ -134,16 +140,7 @@ def _blocks(model: Model, windows: Windows) -> list[Windows]:
     T, B = windows.ids.shape
     widths = sum(cell.weight_h.shape[1] for cells in model.stack.cells for cell in cells)
     size = max(1, MEMORY // (8 * 4 * widths * T))
-    places = [slice(start, start + size) for start in range(0, B, size)]
-    return [
-        Windows(
-            windows.ids[:, place],
-            map_carry(lambda part, place=place: part[place], windows.carry),
-            windows.targets[place],
-            windows.at,
-        )
-        for place in places
-    ]
+    return [windows.streams(slice(start, start + size)) for start in range(0, B, size)]
 
 
 def _norms(model: Model, windows: Windows) -> dict[tuple[int, Direction, str], Norms]:

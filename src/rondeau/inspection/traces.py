@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -62,6 +63,11 @@ class Windows:
     carry: StackCarry
     targets: Tensor
     at: int
+
+    def streams(self, place: slice) -> Windows:
+        """Some of the pieces."""
+        carry = map_carry(itemgetter(place), self.carry)
+        return Windows(self.ids[:, place], carry, self.targets[place], self.at)
 
 
 def as_ids(model: Model, ids: TokenIds) -> Tensor:

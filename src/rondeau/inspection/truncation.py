@@ -7,7 +7,7 @@ gradient there (Williams & Peng 1990): each T is a training's `seq_len`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -70,9 +70,9 @@ def truncation(
     traces = _traces(model, inputs) if model.causal else None
     whole = _gradient(model, inputs, targets, asked, T=steps, traces=traces)
     found = []
-    for T in (*(T for T in sorted(lengths) if T < steps), steps):
+    for T in sorted({*(min(T, steps) for T in lengths), steps}):
         cut = whole
-        if T < steps:
+        if steps != T:
             cut = _gradient(model, inputs, targets, asked, T=T, traces=traces)
         error = float((cut - whole).norm() / whole.norm())
         found.append(Truncated(T, error, float(torch.cosine_similarity(cut, whole, 0))))
@@ -110,11 +110,15 @@ def _gradient(
         carry = model.initial_carry(read.shape[1])
         if traces is not None:
             edges = (_edges(trace, f, start, end, length) for trace in traces for f in trace.fields)
-            carry = map_carry(lambda zero, edges=edges: next(edges).to(zero), carry)
+            carry = map_carry(_replaced_by(edges), carry)
         loss, _ = model.loss(read, wanted, carry, asked=counts)
-        (loss * (counts.sum() / asked.sum())).backward()
+        (loss * (counts.sum() / asked.sum())).backward()  # type: ignore[no-untyped-call]
     gradients = [cell.weight_h.grad for cells in model.stack.cells for cell in cells]
     return torch.cat([g.double().flatten() for g in gradients if g is not None])
+
+
+def _replaced_by(parts: Iterator[Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda zero: next(parts).to(zero)
 
 
 def _side_by_side(part: Tensor, T: int) -> Tensor:
