@@ -100,7 +100,9 @@ def test_the_first_sentence_says_what_was_found_whatever_it_is():
     (said,) = named(5, 20, 10).sentences
     assert said.startswith("Every cell with gates remembers longer than any plain RNN: ")
     assert "the RNN (tanh) 5, the GRU 20 and the LSTM 10" in said
-    assert named(10, 20, 10).sentences[0].startswith("Of the cells with gates only GRU remember")
+    assert (
+        named(10, 20, 10).sentences[0].startswith("Of the cells with gates only the GRU remembers")
+    )
     assert named(20, 10, 0).sentences[0].startswith("Here no cell with gates remembers longer")
     assert "the LSTM no lag" in named(20, 10, 0).sentences[0]
 

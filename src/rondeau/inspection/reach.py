@@ -29,7 +29,7 @@ from rondeau.inspection.traces import (
 from rondeau.network.cells import map_carry
 from rondeau.network.model import Model
 
-MEMORY = 2**28
+MEMORY = 2**27
 """Bytes that the steps of the positions read together may take, roughly."""
 
 Norms = NDArray[np.float64]

@@ -158,8 +158,9 @@ class MemoryStudy:
             return [f"Every cell with gates remembers longer than any plain RNN: {figures}."]
         if not further:
             return [f"Here no cell with gates remembers longer than a plain RNN: {figures}."]
-        names = listed([VARIANTS[cell].title for cell in further])
-        return [f"Of the cells with gates only {names} remember longer than any RNN: {figures}."]
+        names = listed([f"the {VARIANTS[cell].title}" for cell in further])
+        verb = "remembers" if len(further) == 1 else "remember"
+        return [f"Of the cells with gates only {names} {verb} longer than any RNN: {figures}."]
 
     def as_dict(self) -> dict[str, Any]:
         """What `study --task … --json` gives, and memory-….json holds."""

@@ -130,7 +130,8 @@ class ReachStudy:
         if not further:
             return f"On this text a plain RNN reaches as far as the cells with gates: {figures}."
         names = listed([f"the {cell.title}" for cell in further])
-        return f"On this text only {names} reach further than a plain RNN: {figures}."
+        verb = "reaches" if len(further) == 1 else "reach"
+        return f"On this text only {names} {verb} further than a plain RNN: {figures}."
 
     def _after(self, cell: StudiedCell) -> str:
         return f"not within {self.horizon}" if cell.reach is None else f"after {cell.reach}"
