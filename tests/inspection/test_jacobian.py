@@ -60,7 +60,7 @@ def test_a_linear_step_has_the_spectrum_of_its_weights():
     np.testing.assert_allclose(found.radius, 0.6, rtol=1e-12)
     np.testing.assert_allclose(found.singular_value, 0.9, rtol=1e-12)
     assert found.radius_quartiles == pytest.approx((0.6, 0.6, 0.6))
-    assert "median spectral radius 0.600, a step alone shrinks" in found.sentence
+    assert "median spectral radius 0.600, such steps in a row shrink" in found.sentence
 
 
 def test_every_cell_has_a_spectrum_at_the_positions():

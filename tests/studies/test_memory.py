@@ -107,6 +107,12 @@ def test_the_first_sentence_says_what_was_found_whatever_it_is():
     assert "the LSTM no lag" in named(20, 10, 0).sentences[0]
 
 
+def test_a_cell_that_learned_the_longest_lag_tried_may_go_further():
+    found = MemoryStudy("copy", MemoryConfig(longest=20), named(5, 20, 10).trials)
+    assert "the GRU 20 or more and the LSTM 10" in found.sentences[0]
+    assert [row[1] for row in memory_page.table(found)[1]] == ["5", "≥ 20", "10"]
+
+
 def test_the_page_and_the_numbers_tell_the_same():
     found = named(5, 20, 0)
     html = to_html(memory_page.page(found))

@@ -59,10 +59,11 @@ class Spectrum:
     def sentence(self) -> str:
         """What the median radius says."""
         _, radius, _ = self.radius_quartiles
-        fate = (
-            "a step alone shrinks what is carried" if radius < 1 else "a step can keep or amplify"
+        fate = "shrink" if radius < 1 else "keep or amplify"
+        return (
+            f"layer {self.layer} {self.direction}: median spectral radius {radius:.3f}, "
+            f"such steps in a row {fate} a change"
         )
-        return f"layer {self.layer} {self.direction}: median spectral radius {radius:.3f}, {fate}"
 
     def as_dict(self) -> dict[str, Any]:
         """The numbers, for programs."""

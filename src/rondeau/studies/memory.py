@@ -65,7 +65,7 @@ class MemoryConfig(Settings):
     clip: float = 1.0
     """Largest global norm of the gradient."""
     longest: int = LAGS[-1]
-    """The longest lag that is tried."""
+    """The longest lag that is tried, if it comes to that."""
     seed: int = 0
     """Seed of the weights and of the sequences."""
 
@@ -151,7 +151,13 @@ class MemoryStudy:
         longest = {cell: self.longest(cell) for cell in self.cells}
         plain = max(lag for cell, lag in longest.items() if not VARIANTS[cell].gated)
         gated = {cell: lag for cell, lag in longest.items() if VARIANTS[cell].gated}
-        shown = listed([f"the {VARIANTS[c].title} {lag or 'no lag'}" for c, lag in longest.items()])
+        most = self.config.lags[-1]
+        shown = listed(
+            [
+                f"the {VARIANTS[cell].title} {lag or 'no lag'}{' or more' * (lag == most)}"
+                for cell, lag in longest.items()
+            ]
+        )
         figures = f"the longest lags learned within {self.config.steps:,} steps are: {shown}"
         further = [cell for cell, lag in gated.items() if lag > plain]
         if len(further) == len(gated):

@@ -33,7 +33,7 @@ def page(study: MemoryStudy) -> Page:
         about=f"one layer of {config.hidden}, at most {config.steps:,} steps a lag of "
         f"{config.batch} fresh sequences, Adam at {config.lr:g}, seed {config.seed}",
         message=study.sentences,
-        figures=[(lag_shown(study.longest(c)), VARIANTS[c].title) for c in study.cells],
+        figures=[(lag_shown(study, c), f"longest lag, {VARIANTS[c].title}") for c in study.cells],
         sections=[
             Section(
                 "How well each cell remembers",
@@ -55,8 +55,11 @@ def page(study: MemoryStudy) -> Page:
     )
 
 
-def lag_shown(lag: int) -> str:
-    """A longest lag as a number stands alone."""
+def lag_shown(study: MemoryStudy, cell: str) -> str:
+    """The longest lag of a cell as a number stands alone."""
+    lag = study.longest(cell)
+    if lag == study.config.lags[-1]:
+        return f"≥ {lag}"
     return str(lag) if lag else "–"
 
 
@@ -66,7 +69,7 @@ def table(study: MemoryStudy) -> tuple[list[str], list[list[str]]]:
     found = {(trial.cell, trial.lag): trial for trial in study.trials}
     rows = []
     for cell in study.cells:
-        row = [VARIANTS[cell].title, lag_shown(study.longest(cell))]
+        row = [VARIANTS[cell].title, lag_shown(study, cell)]
         for lag in lags:
             trial = found.get((cell, lag))
             row.append("" if trial is None else score_shown(study.task, trial.score))

@@ -23,7 +23,9 @@ def page(study: ReachStudy) -> Page:
         name="How far gradients reach",
         about=study.about,
         message=study.sentences,
-        figures=[(shown(cell.reach, study.horizon), cell.title) for cell in study.cells],
+        figures=[
+            (shown(cell.reach, study.horizon), f"characters, {cell.title}") for cell in study.cells
+        ],
         sections=[_reach(study), _jacobians(study), _costs(study)],
     )
 
@@ -33,7 +35,7 @@ def table(study: ReachStudy) -> tuple[list[str], list[list[str]]]:
     split = study.cells[0].cost.split
     headings = [
         *("cell", "parameters", "steps", f"perplexity ({split})", "bits/char"),
-        *("reach, untrained", "reach, trained", "spectral radius, untrained", "trained"),
+        *("reach, untrained", "reach, trained", "radius, untrained", "radius, trained"),
     ]
     rows = [
         [
@@ -98,14 +100,16 @@ def _jacobians(study: ReachStudy) -> Section:
         [
             "Going back one step multiplies the gradient by the recurrent Jacobian of the cell, "
             "the derivative of the carry by the carry before. If its largest eigenvalue, the "
-            "spectral radius, is below 1, the step by itself shrinks what comes through; the "
+            "spectral radius, is below 1, such steps in a row shrink what comes through; the "
             "closer to 1, the slower. Dots are medians over positions of the held-out text, bars "
-            "reach from the lower to the upper quartile.",
+            "reach from the lower to the upper quartile; of several layers it is the one with the "
+            "largest median.",
         ],
         picture=Picture(
             "jacobians",
             _jacobian_picture(study.cells),
-            "Spectral radius of the recurrent Jacobian, before training (hollow) and after (full).",
+            "Spectral radius of the recurrent Jacobian, before training (hollow) and after (full). "
+            "At the dotted line, 1, steps in a row would neither shrink nor amplify.",
         ),
     )
 
@@ -166,9 +170,9 @@ def _jacobian_picture(cells: Sequence[StudiedCell]) -> bytes:
                 )
         axes.axvline(1, color="#555555", linewidth=1, linestyle=":")
         axes.set_yticks(range(len(cells)), [cell.title for cell in cells])
-        axes.invert_yaxis()
+        axes.set_ylim(len(cells) - 0.5, -0.5)
         axes.set_xlim(left=0)
-        axes.set_xlabel("spectral radius of one step (1: nothing is lost)")
+        axes.set_xlabel("spectral radius of one step")
         return as_png(picture)
 
 
