@@ -29,7 +29,7 @@ from rondeau.text.tokenizer import UNK, Ids
 from rondeau.training.loop import Training, train
 
 CELLS = ("rnn-tanh", "gru", "gru-before", "lstm")
-HIDDEN, STEPS = 256, 1000
+HIDDEN, STEPS = 256, 600
 """Where nothing is said: the hidden size, and the steps that every cell is trained."""
 HORIZON = 128
 SHARE = 0.01
@@ -159,7 +159,7 @@ def study(
 ) -> ReachStudy:
     """Train every cell on the same text (none: the embedded songs) and measure its reach.
 
-    Runs are left in `out` by the cells' names. Without a budget each is trained 1,000 steps.
+    Runs are left in `out` by the cells' names. Without a budget each is trained 600 steps.
     follow: iterates a training, to show it, and finishes it.
     Raises OptionError for a cell or a direction of one's own, CorpusError for a text too short to
     look back in, and what `train` raises.
