@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rondeau.config import ModelConfig
-from rondeau.errors import OptionError
+from rondeau.errors import CorpusError, OptionError
 from rondeau.inspection.jacobian import recurrent_jacobian, recurrent_spectra
 from rondeau.network.cells import GRUCell, LSTMCell, RNNCell
 from rondeau.network.model import Model
@@ -70,7 +70,8 @@ def test_every_cell_has_a_spectrum_at_the_positions():
     assert [(s.layer, s.direction) for s in found] == [
         (1, "forward"), (1, "backward"), (2, "forward"), (2, "backward"),
     ]  # fmt: skip
-    assert all(s.radius.shape == (1 if len(ids) < 3 else len(s.radius),) for s in found)
+    # With 14 tokens on either side of it there are two positions in 30.
+    assert all(s.radius.shape == s.singular_value.shape == (2,) for s in found)
     assert all((s.radius <= s.singular_value + 1e-12).all() for s in found)
 
 
@@ -87,6 +88,13 @@ def test_the_jacobian_is_taken_where_the_whole_text_has_brought_the_state():
         # h' = tanh(…): ∂h'/∂h = diag(1 − h'²) Uᵀ
         expected = (1 - carry.h[0] ** 2)[:, None] * cell.weight_h.T
         assert radius == pytest.approx(float(torch.linalg.eigvals(expected).abs().max()))
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_text_of_one_token_is_refused(bidirectional):
+    model = Model(ModelConfig(hidden=2, bidirectional=bidirectional), 5)
+    with pytest.raises(CorpusError, match="has 1 tokens"):
+        recurrent_spectra(model, np.zeros(1, dtype=int))
 
 
 def test_no_positions_are_refused():

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from rondeau.config import ModelConfig
 from rondeau.errors import CorpusError, OptionError
-from rondeau.inspection.reach import ReachCurve, gradient_reach
+from rondeau.inspection.reach import Reach, ReachCurve, gradient_reach
 from rondeau.network.model import Model
 
 V, K = 11, 6
@@ -147,6 +147,28 @@ def test_a_reach_that_comes_back_has_not_vanished_before():
     assert curve.vanishing() == 3
     assert curve.vanishing(0.6) == 1
     assert curve.vanishing(0.0001) is None
+
+
+def test_a_dead_network_reaches_nowhere():
+    """A relu that is never on lets nothing through, however near."""
+    zero = np.zeros(5)
+    dead, alive = (
+        ReachCurve(1, "forward", s, m, m, m, m) for s, m in (("h", zero), ("c", zero + 1))
+    )
+    assert dead.vanishing() == 0
+    assert not dead.explodes()
+    assert Reach((dead,), np.arange(1), 4).longest is dead
+    assert Reach((dead, alive), np.arange(1), 4).longest is alive
+
+
+def test_the_reach_of_a_model_is_that_of_the_state_that_lasts_longest():
+    short, long = (0.3 ** np.arange(9), 0.5 ** np.arange(9))
+    curves = tuple(ReachCurve(n, "forward", "h", m, m, m, m) for n, m in ((1, long), (2, short)))
+    reach = Reach(curves, np.arange(1), 8)
+    assert reach.longest is curves[0]
+    assert reach.vanishing() == curves[0].vanishing() == 7
+    assert reach.vanishing(0.001) is None
+    assert not reach.explodes()
 
 
 def test_blocks_of_positions_do_not_change_the_reach(monkeypatch):

@@ -87,7 +87,7 @@ def recurrent_spectra(
     if positions < 1:
         raise OptionError(f"--positions {positions}: must be at least 1")
     text = as_ids(model, ids)
-    around = 0 if model.causal else min(AROUND, max(0, (len(text) - 1) // 2))
+    around = 0 if model.causal else min(AROUND, max(1, (len(text) - 1) // 2))
     chosen = draw_positions(model, text, around=around, count=positions, seed=seed)
     windows = windows_at(model, text, chosen, around=around)
     _, traces = read_windows(exact_copy(model), windows)

@@ -52,15 +52,20 @@ class ReachCurve:
     high: Norms
     geometric_mean: Norms
 
+    @property
+    def shares(self) -> Norms:
+        """The mean as shares of that at k = 0; all 0 where nothing comes through at all."""
+        return self.mean / self.mean[0] if self.mean[0] else np.zeros_like(self.mean)
+
     def vanishing(self, share: float = 0.01) -> int | None:
         """The first k from which the mean stays below a share of that at k = 0; None: no such k."""
-        above = np.flatnonzero(self.mean >= share * self.mean[0])
+        above = np.flatnonzero(self.shares >= share)
         after = int(above[-1]) + 1 if len(above) else 0
         return after if after < len(self.mean) else None
 
     def explodes(self, factor: float = 10.0) -> bool:
         """Whether the mean is anywhere more than so many times that at k = 0."""
-        return bool(self.mean.max() > factor * self.mean[0])
+        return bool(self.shares.max() > factor)
 
     def as_dict(self) -> dict[str, Any]:
         """The numbers, for programs."""
@@ -88,8 +93,12 @@ class Reach:
     @property
     def longest(self) -> ReachCurve:
         """The state whose gradient lasts longest, relative to its own at k = 0."""
-        beyond = self.horizon + 1
-        return max(self.curves, key=lambda c: (c.vanishing() or beyond, c.mean[-1] / c.mean[0]))
+
+        def lasts(curve: ReachCurve) -> tuple[int, float]:
+            reach = curve.vanishing()
+            return self.horizon + 1 if reach is None else reach, float(curve.shares[-1])
+
+        return max(self.curves, key=lasts)
 
     def vanishing(self, share: float = 0.01) -> int | None:
         """The first k from which every state's mean stays below its share; None: not all do."""

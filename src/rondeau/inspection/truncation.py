@@ -51,7 +51,11 @@ def truncation(
     there the error is of that too. seed: of what a cloze hides.
     Raises OptionError for impossible numbers, CorpusError for a text of fewer than 3 ids.
     """
-    for name, number in (("stretch", stretch), ("streams", streams), ("lengths", min(lengths))):
+    for name, number in (
+        ("stretch", stretch),
+        ("streams", streams),
+        ("lengths", min(lengths, default=1)),
+    ):
         if number < 1:
             raise OptionError(f"--{name} {number}: must be at least 1")
     text = as_ids(model, ids)

@@ -6,7 +6,6 @@ before its first step and after its last. Nothing here draws or prints.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -169,7 +168,7 @@ def study(
     for name in CELLS:
         training = train(corpus, replace(settings, **VARIANTS[name].settings), out=Path(out) / name)
         ids, horizon = _held_out(training.corpus)
-        untrained = measure(copy.deepcopy(training.model), ids, horizon)
+        untrained = measure(training.model, ids, horizon)
         model = follow(training)
         cells.append(
             StudiedCell(

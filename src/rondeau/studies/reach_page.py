@@ -139,9 +139,9 @@ def _reach_picture(study: ReachStudy) -> bytes:
         ks = np.arange(study.horizon + 1)
         for cell in study.cells:
             colour = VARIANTS[cell.name].colour
-            before, after = (m.reach.longest.mean for m in (cell.untrained, cell.trained))
-            axes.plot(ks, before / before[0], "--", color=colour, linewidth=1)
-            axes.plot(ks, after / after[0], color=colour, linewidth=2.2, label=cell.title)
+            before, after = (m.reach.longest.shares for m in (cell.untrained, cell.trained))
+            axes.plot(ks, before, "--", color=colour, linewidth=1)
+            axes.plot(ks, after, color=colour, linewidth=2.2, label=cell.title)
         axes.plot([], [], "--", color="#555555", linewidth=1, label="before training")
         axes.axhline(SHARE, color="#555555", linewidth=1, linestyle=":")
         axes.set_yscale("log")
