@@ -41,12 +41,13 @@ def test_copied_symbols_are_asked_for_a_lag_after_each_was_shown(lag):
     assert all((inputs[t] == BLANK).all() for t in range(4, lag + 4) if t != lag)
 
 
-def test_the_first_symbol_is_recalled_among_others():
+def test_one_symbol_is_recalled_after_others_that_are_never_asked_for():
     inputs, targets = drawn("recall", 10)
     assert inputs.shape == (11, 200)
     assert torch.equal(targets[0], inputs[0])
     assert (inputs[10] == MARK).all()
-    assert set(inputs[1:10].unique().tolist()) == set(range(8))
+    assert set(inputs[0].tolist()) == set(range(8))
+    assert set(inputs[1:10].unique().tolist()) == set(range(10, 18))
 
 
 def test_the_sum_is_of_one_number_of_each_half_and_answering_one_has_a_sixth():

@@ -4,7 +4,7 @@ Three tasks that need nothing but memory, with sequences drawn afresh at every s
 
 - copy (Hochreiter & Schmidhuber 1997; Arjovsky, Shah & Bengio 2016, arXiv:1511.06464): four
   symbols, then blanks; after a mark they are asked for in order, each `lag` steps after it came.
-- recall: one symbol, then others that don't matter; `lag` steps later a mark asks for the first.
+- recall: one symbol, then distractors of another alphabet; `lag` steps after it a mark asks for it.
 - add (Hochreiter & Schmidhuber 1997): `lag` numbers, of which one in each half is marked; the sum
   of those two is asked for at the last.
 
@@ -33,7 +33,9 @@ Task = Literal["copy", "add", "recall"]
 CELLS = ("rnn-tanh", "rnn-relu", "gru", "gru-before", "lstm", "lstm-forget")
 LAGS = (5, 10, 20, 40, 80, 160)
 SYMBOLS, COPIED = 8, 4
-BLANK, MARK = SYMBOLS, SYMBOLS + 1
+BLANK, MARK, DISTRACTOR = SYMBOLS, SYMBOLS + 1, SYMBOLS + 2
+INPUTS: dict[Task, int] = {"copy": SYMBOLS + 2, "recall": 2 * SYMBOLS + 2, "add": 2}
+"""Ids that a stack reads, or the size of its vectors."""
 LOOK_EVERY, LOOKED_AT = 50, 500
 """Steps between looks at fresh sequences, and how many of those."""
 RECALLED = 0.99
@@ -105,6 +107,8 @@ def draw(task: Task, lag: int, batch: int, generator: torch.Generator) -> Sequen
     inputs = drawn.clone()
     if task == "copy":
         inputs[asked:] = BLANK
+    else:
+        inputs[asked:] += DISTRACTOR
     inputs[lag] = MARK
     return Sequences(inputs, drawn[:asked])
 
@@ -187,7 +191,7 @@ class Rememberer(nn.Module):
         """Make a network of a variant's cell."""
         super().__init__()
         config = ModelConfig(**VARIANTS[cell].settings, hidden=hidden)
-        self.stack = Stack.from_config(config, 2 if task == "add" else SYMBOLS + 2)
+        self.stack = Stack.from_config(config, INPUTS[task])
         self.output = nn.Linear(hidden, 1 if task == "add" else SYMBOLS)
         self.task = task
 

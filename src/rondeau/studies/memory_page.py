@@ -9,14 +9,14 @@ from rondeau.studies.variants import VARIANTS
 
 TITLES: dict[Task, str] = {
     "copy": "Copying after a delay",
-    "recall": "Recalling the first symbol",
+    "recall": "Recalling one symbol",
     "add": "Adding two marked numbers",
 }
 TASKS: dict[Task, str] = {
     "copy": "Four symbols out of eight are shown, then blanks; after a mark they are to be said in "
     "order, each so many steps (the lag) after it was shown.",
-    "recall": "One symbol out of eight is shown, then others that don't matter; so many steps (the "
-    "lag) later a mark asks for the first.",
+    "recall": "One symbol out of eight is shown, then others of another kind, which don't matter; "
+    "so many steps (the lag) after it a mark asks for it.",
     "add": "So many numbers between 0 and 1 (the lag) are shown, one marked in each half; at the "
     "last the sum of those two is to be said.",
 }
