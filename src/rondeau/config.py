@@ -261,6 +261,14 @@ class TrainConfig(ComputeConfig, TextConfig, ModelConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StudyConfig(TrainConfig):
+    """The settings of a study: each of its cells is trained with the same."""
+
+    hidden: int | None = None  # type: ignore[assignment]
+    """Hidden size H of each layer and direction (default: 256, in a memory task 64)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecodingConfig(Settings):
     """How the next character is chosen from the model's distribution."""
 

@@ -324,7 +324,7 @@ def test_every_command_of_the_readmes_runs(rondeau, run, rhymes, tmp_path, monke
     for command in commands:
         words = shlex.split(command)[1:]
         words = ["lyrics.txt" if w.endswith(".zip") else w for w in words]
-        if words[0] == "train" and "--resume" not in words:
+        if words[0] in ("train", "study") and "--resume" not in words:
             words = cut_budget(words)
         elif words[0] == "reproduce":
             words += ["--epochs", "1"]

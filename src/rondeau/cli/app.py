@@ -29,6 +29,7 @@ from rondeau.cli.report import report
 from rondeau.cli.reproduce import reproduce
 from rondeau.cli.score import score
 from rondeau.cli.signals import exit_code, termination_raised
+from rondeau.cli.study import study
 from rondeau.cli.train import train
 from rondeau.cli.use import generate, info
 from rondeau.config import BUDGETS, TrainConfig, flag
@@ -59,6 +60,7 @@ VERBS = (
     inspect,
     report,
     reproduce,
+    study,
 )
 for verb in VERBS:
     app.command(verb)

@@ -1,1 +1,1 @@
-"""Insight: what happens inside a trained model while it reads a text, in numbers."""
+"""Insight: what gradients, gates and states do inside a model while it reads a text."""
