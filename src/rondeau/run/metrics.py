@@ -27,7 +27,22 @@ EVENT = {
         None,
         {"loss": float, "targets": int, "best": bool, "measure": str, "samples": [str]},
     ),
+    "gates": (
+        None,
+        [
+            {
+                "layer": int,
+                "direction": str,
+                "gate": str,
+                "shut": float,
+                "open": float,
+                "tenths": [float],
+            }
+        ],
+    ),
 }
+LATER: dict[str, Any] = {"gates": None}
+"""What events of earlier trainings haven't got."""
 
 
 def read_events(folder: RunFolder) -> list[dict[str, Any]]:
@@ -37,7 +52,7 @@ def read_events(folder: RunFolder) -> list[dict[str, Any]]:
     events = []
     for line in folder.read_unchecked(METRICS, most=MOST).splitlines():
         try:
-            event = read_object(line, METRICS, error=RunError)
+            event = LATER | read_object(line, METRICS, error=RunError)
         except RunError:
             continue
         check_version(event, FORMAT_VERSION, str(folder.path / METRICS), error=RunError)
