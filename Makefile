@@ -1,8 +1,10 @@
 # Every word sets up what it needs in .venv, with plain pip.
-.PHONY: demo test check bench reproduce clean
+.PHONY: demo test test-notebooks check bench reproduce clean
 
 PYTHON ?= python3
 RUN := .venv/bin/
+# The Chinese ones have the same code, which a test compares.
+NOTEBOOKS := $(filter-out %.zh.py,$(wildcard docs/notebooks/*.py))
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -15,6 +17,14 @@ demo: .venv/ready  ## train on the embedded songs, sing, and say what to try nex
 
 test: .venv/ready  ## all tests
 	$(RUN)python -m pytest --numprocesses 2
+
+test-notebooks: .venv/ready  ## docs/notebooks in full, into build/notebooks, with what they print and draw
+	$(RUN)python -m pip install --quiet --disable-pip-version-check --editable '.[notebooks]'
+	mkdir -p build/notebooks
+	for source in $(basename $(notdir $(NOTEBOOKS))); do \
+	  $(RUN)jupytext --quiet --to ipynb --output build/notebooks/$$source.ipynb docs/notebooks/$$source.py || exit; \
+	done
+	$(RUN)python -m pytest --nbmake --nbmake-timeout=600 --overwrite build/notebooks
 
 check: .venv/ready  ## style, types and the direction of imports
 	$(RUN)ruff check .
@@ -33,4 +43,4 @@ reproduce: .venv/ready  ## the notebook's experiments: make reproduce CORPUS=jay
 	$(RUN)rondeau reproduce --corpus $(CORPUS) --out reproduction
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache
