@@ -7,7 +7,7 @@ import torch
 
 import rondeau
 from conftest import SMALL
-from rondeau.errors import UnsupportedError
+from rondeau.errors import TrainingError, UnsupportedError
 from rondeau.training.tensorboard import FOLDER, to_tensorboard
 
 SETTINGS = rondeau.TrainConfig(**SMALL, documents="blank-line", steps=40, eval_every=20, gates=True)
@@ -78,6 +78,13 @@ def test_a_leaked_loss_is_never_shown_as_a_held_out_one(rhymes, tmp_path):
     tags = written(tmp_path / "run").Tags()["scalars"]
     assert "loss/leaked" in tags
     assert "loss/held out" not in tags
+
+
+def test_curves_that_cannot_be_written_end_the_training_with_advice(rhymes, tmp_path):
+    training = rondeau.train(rhymes, SETTINGS, out=tmp_path / "run")
+    (tmp_path / "run" / FOLDER).write_text("in the way")
+    with pytest.raises(TrainingError, match="--resume, without --tensorboard"):
+        next(to_tensorboard(training))
 
 
 def test_without_the_package_the_extra_is_named_before_anything_is_written(

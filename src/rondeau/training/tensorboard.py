@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rondeau.errors import UnsupportedError
+from rondeau.errors import TrainingError, UnsupportedError
 from rondeau.training.events import Event, GateShares
 from rondeau.training.loop import Training
+from rondeau.training.records import what_is_saved
 
 FOLDER = "tensorboard"
 LIMITS = [tenth / 10 for tenth in range(1, 11)]
@@ -32,20 +33,27 @@ def to_tensorboard(training: Training) -> Iterator[Event]:
     """The events of a training, each written down before it is passed on.
 
     Steps that are trained again, after `resume` or a step back, replace what was written of them.
+    Raises TrainingError where they can't be written.
     """
-    writer_type, folder = summary_writer(), str(training.folder.place(FOLDER))
-    writer = writer_type(folder, purge_step=training.step + 1)
+    writer_type, folder = summary_writer(), training.folder.place(FOLDER)
     last = training.step
     try:
-        for event in training:
-            if event.step <= last:
-                writer.close()
-                writer = writer_type(folder, purge_step=event.step)
-            last = event.step
-            _write(writer, event)
-            yield event
-    finally:
-        writer.close()
+        writer = writer_type(str(folder), purge_step=last + 1)
+        try:
+            for event in training:
+                if event.step <= last:
+                    writer.close()
+                    writer = writer_type(str(folder), purge_step=event.step)
+                last = event.step
+                _write(writer, event)
+                yield event
+        finally:
+            writer.close()
+    except OSError as error:
+        raise TrainingError(
+            f"{folder}: cannot be written: {error.strerror or error}; "
+            f"{what_is_saved(training.folder)}; go on with --resume, without --tensorboard"
+        ) from error
 
 
 def _write(writer: Any, event: Event) -> None:
