@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 门在做什么
 #
-# 门是 0 到 1 之间的数，每个神经元、每个字各有一个。这里用 Rondeau 自带的歌词训练一个 GRU，在它阅读时看看里面：门在一行文字上怎么动，神经元记得多久，把门固定住会损失什么，梯度能走多远。`rondeau inspect RUN` 可以为任何模型生成这样一页；这里每张图只要几行代码。在两个核上要三四分钟。
+# 门是 0 到 1 之间的数，每个神经元、每个字各有一个。这里用 Rondeau 自带的歌词训练一个 LSTM，在它阅读时看看里面：门在几行文字上怎么动，神经元记得多久，它用到了多少上文，把一个门固定住会损失什么，梯度能走多远。`rondeau inspect RUN` 可以为任何模型生成这样一页；这里每张图只要几行代码。在两个核上大约要一分钟。公式见[循环单元](../cells.zh.md)。
 
 # %%
 import os
@@ -18,22 +18,18 @@ from rondeau.inspection.reach import gradient_reach
 from rondeau.report import pictures
 
 plt.rcParams.update(pictures.STYLE)
-STEPS = int(os.environ.get("RONDEAU_NOTEBOOK_STEPS", "400"))
+STEPS = int(os.environ.get("RONDEAU_NOTEBOOK_STEPS", "300"))
+NAMES = {"f": "forget gate f", "i": "input gate i", "o": "output gate o"}
+COLOURS = dict(zip("fio", (pictures.COLOURS[k] for k in (0, 2, 4)), strict=True))
 
 # %% [markdown]
-# ## 一个模型，以及学习过程中的门
+# ## 学习过程中的门
 #
 # `gates=True`（命令行上是 `--gates`）会在每次查看留出的歌时，记下每个门有多少取值低于 0.1（关）、多少高于 0.9（开）。总是关着或总是开着的门，就不再是门了。
 
 # %%
 config = rondeau.TrainConfig(
-    hidden=128,
-    layers=1,
-    dropout=0.3,
-    steps=STEPS,
-    lr=0.005,
-    eval_every=max(10, STEPS // 10),
-    gates=True,
+    cell="lstm", hidden=128, layers=1, dropout=0.3, lr=0.005, steps=STEPS, eval_every=20, gates=True
 )
 training = rondeau.train((), config, out=Path(tempfile.mkdtemp()) / "songs")
 looks = [event for event in training if event.gates]
@@ -41,60 +37,65 @@ model = training.finish()
 
 figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
 steps = [event.step for event in looks]
-for k, (gate, name) in enumerate((("r", "reset gate r"), ("z", "update gate z"))):
+for gate, name in NAMES.items():
     shares = [next(s for s in event.gates if s.gate == gate) for event in looks]
-    axes.plot(steps, [s.open for s in shares], color=pictures.COLOURS[2 * k], label=f"{name}: open")
-    axes.plot(steps, [s.shut for s in shares], ":", color=pictures.COLOURS[2 * k], label="shut")
-axes.set(xlabel="step", ylabel="share of values", title="Gates while the model learns")
-_ = axes.legend(ncols=2)
+    axes.plot(steps, [s.open for s in shares], color=COLOURS[gate], label=f"{name}: open")
+    axes.plot(steps, [s.shut for s in shares], ":", color=COLOURS[gate], label="shut")
+axes.set(xlabel="step", ylabel="share of values", ylim=(0, 1), title="Gates while the model learns")
+_ = axes.legend(ncols=3, fontsize=8)
 
 # %% [markdown]
-# 刚初始化的 GRU，所有的门都在一半附近：什么都混在一起。训练把门拉开，但要过很久，才会有许多门全开或全关。
+# 刚初始化的 LSTM，所有的门都在一半附近，不开也不关。它很快打开 f 和 i：读到什么都留着、都加起来。这正合最先能学到的东西，也就是每个字有多常见。之后各个门才开始区分不同的时刻，全开的也就少了。
 #
-# ## 一行文字
+# ## 几行文字
 #
-# `inspect` 读一首留出的歌，把一切都记下来：`passage` 的一行是一个字，一列是一个神经元。下面画出记得最久和最短的神经元的更新门。别忘了 z 的含义：**1 是留住**旧状态，**0 是换掉**它。
+# `inspect` 读留出的歌，把一切都记下来。`passage` 的一行是一个字，一列是一个神经元。下面是记得最久的十二个和最短的十二个神经元的遗忘门：**1 留住**记忆 c，**0 丢掉**它。
 
 # %%
-song = model.corpus().validation[0]
-inspection = model.inspect(song)
+inspection = model.inspect()
 (layer,) = inspection.layers
 text = inspection.passage.replace("\n", "↵")
-slow, fast = layer.order[:12], layer.order[-12:]
-z = layer.passage.gates["z"][:, np.concatenate([slow, fast])]
+chosen = np.concatenate([layer.order[:12], layer.order[-12:]])
 
 plt.rcParams["font.family"] = pictures.font_families(text) or ["DejaVu Sans"]
 figure, axes = plt.subplots(figsize=(11, 4.2), layout="constrained")
-image = axes.imshow(z.T, aspect="auto", cmap="cividis", vmin=0, vmax=1)
+forget = layer.passage.gates["f"][:, chosen]
+image = axes.imshow(forget.T, aspect="auto", cmap="cividis", vmin=0, vmax=1)
 axes.axhline(11.5, color="white", linewidth=2)
 axes.grid(visible=False)
 axes.set_xticks(range(len(text)), [pictures.drawable(character) for character in text], fontsize=8)
 axes.set_yticks([5.5, 17.5], ["slow units", "fast units"])
-axes.set_title("Update gate z: 1 keeps, 0 replaces")
+axes.set_title("Forget gate f: 1 keeps, 0 drops")
 _ = figure.colorbar(image, ax=axes)
 
 # %% [markdown]
-# 留意竖着的条纹：在那些字上，许多神经元同时放开了原先记着的东西。
+# 留意竖着的条纹：在那些字上，许多神经元同时放手。换行处（↵）很显眼：快的神经元在行末丢掉手里的东西，其中几个又会抓住下一行开头的几个字。
 #
-# ## 时间常数
+# ## 神经元记得多久
 #
-# 走过 T 步，一个神经元留下的是这些 z 的乘积。如果它像 $e^{-T/\tau}$ 那样缩小，那么 $\tau = -1/\overline{\ln z}$ 就是剩下约三分之一（1/e）所需的字数。
+# 走过 T 步，一个神经元留下的是这些 f 的乘积。如果它像 $e^{-T/\tau}$ 那样缩小，那么 $\tau = -1/\overline{\ln f}$ 就是剩下约三分之一（1/e）所需的字数。刚初始化时门在一半处，τ = 1.4。
 
 # %%
 constants = layer.time_constants
 figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
-axes.hist(
-    constants, bins=np.geomspace(constants.min(), constants.max(), 30), color=pictures.COLOURS[0]
-)
-axes.set(xscale="log", xlabel="time constant, characters", ylabel="units")
-axes.set_title("How long the units remember")
-quantiles = np.quantile(constants, [0.1, 0.5, 0.9])
-print(
-    "a tenth of the units below {:.1f}, half below {:.1f}, a tenth above {:.1f}".format(*quantiles)
-)
+axes.hist(constants, bins=30, color=COLOURS["f"])
+axes.set(xlabel="time constant τ, characters", ylabel="units", title="How long the units remember")
+print(f"half of the units below {np.median(constants):.1f}, the slowest {constants.max():.1f}")
 
 # %% [markdown]
-# 刚开始时所有神经元的时间尺度都差不多，是训练把它拉成了一片。
+# 训练把记忆拉长了好几倍，大约有一行歌词那么长。有没有用是另一个问题。我们让模型在每个要预测的字之前只读最后 k 个字，从空的记忆开始，看多读一些能省下多少：
+
+# %%
+context = inspection.context
+figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
+axes.errorbar(context.lengths, context.whole.mean, context.whole.error, color=pictures.COLOURS[0])
+axes.set_xscale("log", base=2)
+axes.set(xlabel="characters that are read, k", ylabel="bits a character")
+axes.set_xticks(context.lengths, [str(length) for length in context.lengths])
+_ = axes.set_title("What the context is worth")
+
+# %% [markdown]
+# 读到八个字左右，不到一行，曲线就平了。一首歌往下怎么走，前文能透露的不止这些；只是两万个字太少，学不出来。（只读一个字时比数数还差：它几乎从没在一行中间开过头。）
 #
 # ## 固定一个门
 #
@@ -102,27 +103,29 @@ print(
 
 # %%
 ablation = inspection.ablation
-print(f"as it is: {ablation.bits_per_character:.2f} bits a character\n")
+print(f"as it is: {ablation.bits_per_character:.2f} bits a character on held-out songs\n")
 for cost in ablation.costs:
-    print(f"{cost.held.label:10} costs {cost.cost:6.2f} bits a character")
+    print(f"{cost.held.label:9} costs {cost.cost:6.2f} bits a character, ± {cost.error:.2f}")
 
 # %% [markdown]
-# z = 1 把状态冻住：模型对读到的东西一无所知。z = 0 拿走了记忆，只剩候选递下来的那些。r = 0 让候选只看当前的字。固定了门也能写词：同样的开头，同样的种子，只有门不同：
+# i = 0 或 o = 0 时，网络什么也看不到：代价就是它从上文知道的全部。f = 0 只留下 h 递给下一步的那些；f = 1 让它永远不忘，c 里的和越积越陈旧。固定在均值上，f 和 i 几乎没有代价：这个小模型需要它们*开到合适的程度*，每个神经元各不相同，却不怎么需要它们变化。必须变化的是 o：正是它决定把记忆里的什么展示给下一个字。
+#
+# 固定了一个门的模型仍是普通的模型，照样能写词。同样的开头，同样的种子，只有一个门不同：
 
 # %%
-for gate, value in ((None, None), ("z", 0.0), ("z", 1.0), ("r", 0.0), ("r", 1.0)):
+for gate, value in ((None, None), ("f", 0.0), ("f", 1.0), ("i", 0.0), ("o", 1.0)):
     network = model.model if gate is None else hold(model.model, gate, value)
     held = rondeau.LanguageModel(
         network, model.tokenizer, model.run, whole_documents=model.whole_documents
     )
-    (sample,) = held.generate("分开", length=24, seed=5)
+    (sample,) = held.generate("分开", length=30, seed=5)
     name = "as it is" if gate is None else f"{gate} = {value:g}"
     print(f"{name:10} 分开{sample.text}".replace("\n", " / "))
 
 # %% [markdown]
 # ## 梯度走多远
 #
-# $\partial\,\mathrm{loss}_t / \partial h_{t-k}$ 的长度，说明第 t 步的损失对 k 步之前的状态有多大要求。在同样的歌上，比较刚初始化的网络和训练之后的网络。
+# $\partial\,\mathrm{loss}_t / \partial c_{t-k}$ 的长度，说明第 t 步的损失对 k 步之前的记忆有多大要求。在同样的歌上，比较刚初始化的网络和训练之后的网络。
 
 # %%
 songs = "".join(model.corpus().train[d] for d in range(8))
@@ -132,21 +135,22 @@ fresh = rondeau.Model(model.model.config, model.model.vocabulary)
 
 figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
 for name, network, colour in (("as drawn", fresh, 7), ("trained", model.model, 0)):
-    (curve,) = gradient_reach(network, ids, horizon=48, positions=64, seed=0).curves
+    reach = gradient_reach(network, ids, horizon=48, positions=64)
+    curve = next(curve for curve in reach.curves if curve.state == "c")
     colour = pictures.COLOURS[colour]
     axes.semilogy(curve.mean, color=colour, label=name)
     axes.fill_between(range(49), curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
-    print(f"{name}: below 1 % of its start from {curve.vanishing()} steps back on")
+    print(f"{name}: below 1 % of its start from k = {curve.vanishing()} on")
 axes.set(
-    xlabel="steps back, k", ylabel="length of the gradient", title="Reach of the gradient in h"
+    xlabel="steps back, k", ylabel="length of the gradient", title="Reach of the gradient in c"
 )
 _ = axes.legend()
 
 # %% [markdown]
-# 色带包含 80% 的位置。训练不只是利用门给出的路：在值得的地方把门打开，路也就变长了。
+# 色带包含 80% 的位置。刚初始化时，记忆每步减半，梯度也跟着减半：往回九步，剩下的不到百分之一。训练之后要三十步。门不只是给出一条路；打开了，路就更长，而更长的路能教会它更早的内容。
 #
 # ## 接下来
 #
+# - 换成 `cell="gru"` 再训练一次，用 z 和 r 代替 f、i、o 来看。我们试的时候，GRU 关上了更新门：十个 z 里有九个低于 0.1，z = 0 毫无代价。它留住的一切都经过候选，而在那里 r = 0 让每个字多花 2.1 比特。两者之中它还是更好的模型，8.4 比特对 8.6。门做的是文本要它做的事，而不是名字许诺的事。
 # - `rondeau inspect RUN` 把这些都写成一页，用在你自己的文本上。
-# - [循环单元](../cells.zh.md)里有各种单元的公式和示意图。
-# - 用 `--cell lstm` 训练，再用同样的办法看 f、i 和 o。
+# - [从 RNN 到 GRU 和 LSTM](from-rnn-to-gru-and-lstm.zh.py) 从公式讲起。
