@@ -1,8 +1,10 @@
 # Every word sets up what it needs in .venv, with plain pip.
-.PHONY: demo test test-faults check bench reproduce clean
+.PHONY: demo test test-faults test-notebooks check bench reproduce clean
 
 PYTHON ?= python3
 RUN := .venv/bin/
+# The Chinese ones have the same code, which a test compares.
+NOTEBOOKS := $(filter-out %.zh.py,$(wildcard docs/notebooks/*.py))
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -18,6 +20,14 @@ test: .venv/ready  ## all tests
 
 test-faults: .venv/ready  ## trainings killed at every file operation, disks that fail: minutes, with figures
 	$(RUN)python -m pytest --numprocesses 2 --long tests/faults
+
+test-notebooks: .venv/ready  ## docs/notebooks in full, into build/notebooks, with what they print and draw
+	$(RUN)python -m pip install --quiet --disable-pip-version-check --editable '.[notebooks]'
+	mkdir -p build/notebooks
+	for source in $(basename $(notdir $(NOTEBOOKS))); do \
+	  $(RUN)jupytext --quiet --to ipynb --output build/notebooks/$$source.ipynb docs/notebooks/$$source.py || exit; \
+	done
+	$(RUN)python -m pytest --nbmake --nbmake-timeout=600 --overwrite build/notebooks
 
 check: .venv/ready  ## style, types and the direction of imports
 	$(RUN)ruff check .
@@ -36,4 +46,4 @@ reproduce: .venv/ready  ## the notebook's experiments: make reproduce CORPUS=jay
 	$(RUN)rondeau reproduce --corpus $(CORPUS) --out reproduction
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache

@@ -234,6 +234,8 @@ class TrainConfig(ComputeConfig, TextConfig, ModelConfig):
     """Most minutes between checkpoints."""
     keep: int = 2
     """How many of the latest checkpoints are kept, beside the best."""
+    gates: bool = False
+    """At each evaluation, record what share of each gate is shut or open."""
     detect_anomaly: bool = False
     """Look for the first operation whose result isn't finite, and name it (slow)."""
 
@@ -250,6 +252,8 @@ class TrainConfig(ComputeConfig, TextConfig, ModelConfig):
             require(value is None or value > 0, name, value, "must be above 0")
         for name in ("warmup", "weight_decay", "clip", "patience"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
+        if self.gates and self.cell == "rnn":
+            raise OptionError("--gates: the rnn cell has none; choose --cell gru or lstm")
         budgets = [name for name in BUDGETS if getattr(self, name)]
         if len(budgets) > 1:
             raise OptionError(f"{' and '.join(map(flag, budgets))}: give only one budget")

@@ -16,16 +16,34 @@ EVENT = {
     "tokens_per_second": 80.0,
     "seconds": 0.1,
     "held_out": None,
+    "gates": None,
 }
 LOOK = {"loss": 2.0, "targets": 9, "best": True, "measure": "perplexity", "samples": []}
 
 
+GATES = {
+    "layer": 1,
+    "direction": "forward",
+    "gate": "z",
+    "shut": 0.2,
+    "open": 0.5,
+    "tenths": [0.2, *[0.0] * 7, 0.3, 0.5],
+}
+
+
 def test_events_are_read_and_lines_that_are_none_passed_over(tmp_path):
-    good = [EVENT, EVENT | {"step": 2, "held_out": LOOK}]
+    good = [EVENT, EVENT | {"step": 2, "held_out": LOOK, "gates": [GATES]}]
     bad = [[], {}, EVENT | {"step": "2"}, EVENT | {"loss": None}, EVENT | {"held_out": {}}]
+    bad += [EVENT | {"gates": gates} for gates in ({}, [{}], [GATES | {"tenths": "0"}])]
     lines = [json.dumps(event) for event in (good[0], *bad, good[1])]
     (tmp_path / METRICS).write_text("\n".join([*lines, '{"step": 3, "to']))
     assert read_events(RunFolder(tmp_path)) == good
+
+
+def test_events_from_before_gates_were_recorded_are_read_without_any(tmp_path):
+    earlier = {name: value for name, value in EVENT.items() if name != "gates"}
+    (tmp_path / METRICS).write_text(json.dumps(earlier))
+    assert read_events(RunFolder(tmp_path)) == [EVENT]
 
 
 def test_a_run_without_the_file_has_no_events(tmp_path):

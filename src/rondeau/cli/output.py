@@ -17,7 +17,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from rondeau.evaluation.cloze import ClozeEvaluation
     from rondeau.evaluation.perplexity import Evaluation
-    from rondeau.training.events import Event
+    from rondeau.training.events import Event, GateShares, HeldOut
 
 
 STEERING = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]")
@@ -187,20 +187,36 @@ class TrainingProgress:
             print(line, file=sys.stderr, flush=True)
 
     def _line(self, event: Event, figures: str) -> str | None:
-        if event.held_out is None and (self.bar or event.step > 1):
+        at_look = event.held_out is not None or event.gates is not None
+        if not at_look and (self.bar or event.step > 1):
             return None
         left = (event.steps - event.step) * event.seconds / event.step
         line = f"step {event.step:>5}/{event.steps}  {figures}  {left:.0f} s left"
-        held_out = event.held_out
-        if held_out is None:
-            return line
-        if held_out.measure == "leaked loss":
-            return f"{line}  | held out: leaked loss {held_out.loss:.4f} nats"
-        mark = " (best)" if held_out.best else ""
-        line += f"  | held out: {held_out.measure} {math.exp(min(held_out.loss, 700)):.2f}{mark}"
-        return "\n".join(
-            [line, *(f"      {one_line(tame(sample))}" for sample in held_out.samples)]
-        )
+        below = gate_lines(event.gates or ())
+        if event.held_out is not None:
+            line += f"  | held out: {held_out_figure(event.held_out)}"
+            below += [one_line(tame(sample)) for sample in event.held_out.samples]
+        return "\n".join([line, *(f"      {text}" for text in below)])
+
+
+def held_out_figure(held_out: HeldOut) -> str:
+    """What a look found, named for what it is."""
+    if held_out.measure == "leaked loss":
+        return f"leaked loss {held_out.loss:.4f} nats"
+    mark = " (best)" if held_out.best else ""
+    return f"{held_out.measure} {math.exp(min(held_out.loss, 700)):.2f}{mark}"
+
+
+def gate_lines(gates: Sequence[GateShares]) -> list[str]:
+    """A line for each layer and direction: what share of every gate is shut, and open."""
+    lines: dict[tuple[int, str], list[str]] = {}
+    for shares in gates:
+        text = f"{shares.gate} {shares.shut:.0%} shut, {shares.open:.0%} open"
+        lines.setdefault((shares.layer, shares.direction), []).append(text)
+    return [
+        f"gates of layer {layer}{', backwards' * (direction == 'backward')}: {'; '.join(texts)}"
+        for (layer, direction), texts in lines.items()
+    ]
 
 
 def one_line(text: str) -> str:

@@ -30,6 +30,7 @@ def train(
     *corpus: str,
     out: Path | None = None,
     resume: Path | None = None,
+    tensorboard: bool = False,
     settings: Annotated[TrainConfig, Parameter(name="*")] = TrainConfig(),  # noqa: B008
     json: bool = False,
     quiet: bool = False,
@@ -49,13 +50,18 @@ def train(
     resume
         Go on with a run that was interrupted or killed, with its own settings, whatever the
         environment says.
+    tensorboard
+        Write curves and samples for TensorBoard too, under RUN/tensorboard.
     json
         Print the final numbers as one JSON document.
     quiet
         Show no progress.
     """
     from rondeau.training import train as begin
+    from rondeau.training.tensorboard import summary_writer
 
+    if tensorboard:
+        summary_writer()  # if it is missing, before anything is written
     if resume is not None:
         if out is not None or settings != TrainConfig():
             raise OptionError("--resume: a run goes on with its own settings; give no others")
@@ -63,7 +69,7 @@ def train(
     else:
         training = begin.train(corpus, settings, out=out)
     try:
-        code = run_training(training, quiet=quiet)
+        code = run_training(training, quiet=quiet, tensorboard=tensorboard)
         if code:
             sys.exit(code)
         model = training.finish()
@@ -76,14 +82,16 @@ def train(
         report_training(model, training)
 
 
-def run_training(training: Training, *, quiet: bool) -> int:
+def run_training(training: Training, *, quiet: bool, tensorboard: bool = False) -> int:
     """Iterate a training with its progress shown; 0, or the exit code of an interruption."""
+    from rondeau.training.tensorboard import to_tensorboard
+
     if not quiet:
         for sentence in training.notes:
             note(sentence)
         note(f"{training.steps:,} steps into {training.folder.path}")
     with interruptible(training) as signals, TrainingProgress(quiet=quiet) as progress:
-        for event in training:
+        for event in to_tensorboard(training) if tensorboard else training:
             note_compilation(quiet)
             progress.show(event)
     if training.interrupted:

@@ -31,7 +31,22 @@ EVENT = {
     "tokens_per_second": float,
     "seconds": float,
     "held_out": (None, LOOK),
+    "gates": (
+        None,
+        [
+            {
+                "layer": int,
+                "direction": str,
+                "gate": str,
+                "shut": float,
+                "open": float,
+                "tenths": [float],
+            }
+        ],
+    ),
 }
+LATER: dict[str, Any] = {"gates": None}
+"""What events of earlier trainings haven't got."""
 
 
 def read_events(folder: RunFolder) -> list[dict[str, Any]]:
@@ -59,7 +74,7 @@ def each_event(folder: RunFolder) -> Iterator[dict[str, Any]]:
         while line := file.readline(LONGEST):
             whole, torn = not torn, not line.endswith(b"\n")
             try:
-                event = read_object(line, METRICS, error=RunError) if whole else {}
+                event = LATER | read_object(line, METRICS, error=RunError) if whole else {}
             except RunError:
                 continue
             check_version(event, FORMAT_VERSION, source, error=RunError)

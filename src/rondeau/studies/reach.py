@@ -25,7 +25,8 @@ from rondeau.studies.variants import VARIANTS, listed
 from rondeau.text.corpus import Corpus
 from rondeau.text.splits import SplitName
 from rondeau.text.tokenizer import UNK, Ids
-from rondeau.training.train import Training, train
+from rondeau.training.loop import Training
+from rondeau.training.train import train
 
 CELLS = ("rnn-tanh", "gru", "gru-before", "lstm")
 HIDDEN, STEPS = 256, 600

@@ -25,12 +25,28 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
+class GateShares:
+    """One gate of one layer (from 1 on) and direction, over units and characters of a little text.
+
+    shut, open: shares of its values below 0.1 and above 0.9; tenths: in each tenth from 0 to 1.
+    """
+
+    layer: int
+    direction: Literal["forward", "backward"]
+    gate: str
+    shut: float
+    open: float
+    tenths: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Event:
     """Progress after `step` of `steps` steps.
 
     tokens: read so far; loss: mean in nats since the event before; gradient_norm: of the last step,
-    before clipping; tokens_per_second and seconds: of training alone, without looks; note: a
-    sentence for the user on what has happened since the event before.
+    before clipping; tokens_per_second and seconds: of training alone, without looks; gates: at a
+    look, where they were asked for; note: a sentence for the user on what has happened since the
+    event before.
     """
 
     step: int
@@ -42,6 +58,7 @@ class Event:
     tokens_per_second: float
     seconds: float
     held_out: HeldOut | None = None
+    gates: tuple[GateShares, ...] | None = None
     note: str | None = None
 
     def as_dict(self) -> dict[str, Any]:

@@ -47,6 +47,7 @@ from rondeau.training.memory import failures_told, largest
 from rondeau.training.model_card import Numbers
 from rondeau.training.optimisation import clip_gradient, learning_rate, make_optimizer
 from rondeau.training.restoring import checked_state
+from rondeau.training.saturation import gate_shares
 
 EVENT_STEPS = 10
 """Steps between events."""
@@ -203,6 +204,7 @@ class Training:
             tokens_per_second=len(self.losses) * tokens / spent,
             seconds=self.seconds,
             held_out=self._look() if at_look else None,
+            gates=gate_shares(self.model, self.corpus) if at_look and self.config.gates else None,
             note=note,
         )
 
