@@ -116,6 +116,14 @@ def test_training_stops_when_the_held_out_text_gets_no_better(tmp_path, rhymes):
     assert training.step == training.best_step + 20
 
 
+def test_interrupted_before_its_first_step_it_keeps_no_model_and_goes_on(tmp_path, rhymes):
+    training = rondeau.train(rhymes, config(steps=2), out=tmp_path / "run")
+    training.interrupt()
+    assert list(training) == []
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    assert rondeau.resume(tmp_path / "run").finish().info()["training"]["step"] == 2
+
+
 def test_the_step_that_stops_early_is_saved_too(tmp_path, rhymes):
     settings = {"steps": 2000, "eval_every": 10, "lr": 0.05, "schedule": "constant", "patience": 2}
     training = rondeau.train(rhymes, config(**settings, checkpoint_every=7), out=tmp_path / "run")

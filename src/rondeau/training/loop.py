@@ -187,7 +187,7 @@ class Training:
             if event is not None:
                 yield event
                 clock = time.perf_counter()
-        if self.interrupted:
+        if self.interrupted and self.step:  # before the first step there is nothing to save
             self._save()
 
     def _event(self, norm: float, spent: float, at_look: bool, note: str | None) -> Event:
