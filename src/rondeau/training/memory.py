@@ -29,7 +29,7 @@ from rondeau.training.defaults import fill_defaults
 
 FLOAT = 4
 """Bytes of a number."""
-PROGRAM = 490 * 2**20
+PROGRAM = 486 * 2**20
 """Python, torch, numba and our compiled kernels."""
 FEWEST_READING, KEPT = 5, 5
 """Bytes that a byte of a file takes while it is read, at least, and a character afterwards."""
@@ -40,8 +40,8 @@ COMPRESSOR = 64 * 2**20
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 STATES = {"rnn": 1, "gru": 1, "lstm": 2}
-SAVED = {"rnn": 0, "gru": 4, "lstm": 5}
-"""What a step has for each unit of a layer: gates, states, and what our kernels save of it."""
+SAVED = {"rnn": 1, "gru": 4, "lstm": 5}
+"""What a step has for each unit of a layer: gates, states, and what else is kept of it."""
 GRAPH = {"rnn": 6, "gru": 17, "lstm": 22}
 """What autograd keeps of it, where PyTorch computes the steps."""
 
@@ -106,6 +106,7 @@ def _step(config: TrainConfig, text: TextSize) -> int:
         units = config.layers * GRAPH[config.cell] + 2 * gates
         logits = 4 * rows * text.vocabulary
     directions = 1 + bool(config.bidirectional)
+    units += 3 * (directions - 1)  # windows turned round, and both joined
     return FLOAT * (rows * config.hidden * directions * units + logits)
 
 
@@ -125,8 +126,9 @@ def _evaluation(config: TrainConfig, text: TextSize) -> int:
     if not _kernels(config):
         units += gates + 2
     asked = texts if config.objective == "cloze" else rows
-    logits = min(asked * text.vocabulary, surprisal.LOGITS)
-    return FLOAT * (rows * config.hidden * directions * units * 5 // 4 + 8 * logits)
+    # Blocks of many sizes hardly fill each other's places, however few are held at once.
+    logits = min(8 * min(asked, surprisal.LOGITS // text.vocabulary), text.characters)
+    return FLOAT * (rows * config.hidden * directions * units + logits * text.vocabulary)
 
 
 def _baselines(config: TrainConfig, text: TextSize) -> int:
