@@ -114,6 +114,15 @@ def test_a_text_that_memory_can_t_hold_is_sent_to_prepare(rhymes):
     check_reading(["-"], settings, limits=limits)
 
 
+def test_of_a_folder_only_what_is_read_counts(tmp_path):
+    for name in ("picture.png", "records.jsonl", "song.txt"):
+        (tmp_path / name).write_bytes(b"x" * 1000)
+    settings = rondeau.config.TextConfig()
+    check_reading([tmp_path], settings, limits=[Limit("it", 5000)])
+    with pytest.raises(CorpusError):
+        check_reading([tmp_path], settings, limits=[Limit("it", 3000)])
+
+
 @pytest.mark.parametrize("allocate", [lambda: torch.empty(2**50), lambda: np.empty(2**50)])
 def test_an_allocation_that_fails_ends_in_one_sentence_and_resume_goes_on(
     tmp_path, rhymes, allocate

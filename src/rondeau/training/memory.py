@@ -25,13 +25,14 @@ from rondeau.network.model import parameter_count
 from rondeau.report.data import SEARCHED
 from rondeau.text.corpus import Corpus
 from rondeau.text.prepared import is_prepared
+from rondeau.text.reading import SUFFIXES
 from rondeau.training.defaults import fill_defaults
 
 FLOAT = 4
 """Bytes of a number."""
-PROGRAM = 490 * 2**20
+PROGRAM = 486 * 2**20
 """Python, torch, numba and our compiled kernels."""
-FEWEST_READING, KEPT = 5, 5
+FEWEST_READING, KEPT = 4, 5
 """Bytes that a byte of a file takes while it is read, at least, and a character afterwards."""
 NGRAM, COPY = 100, 26
 """Bytes a character that n-grams count, and a character of the copy meter's index."""
@@ -40,8 +41,8 @@ COMPRESSOR = 64 * 2**20
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 STATES = {"rnn": 1, "gru": 1, "lstm": 2}
-SAVED = {"rnn": 0, "gru": 4, "lstm": 5}
-"""What a step has for each unit of a layer: gates, states, and what our kernels save of it."""
+SAVED = {"rnn": 1, "gru": 4, "lstm": 5}
+"""What a step has for each unit of a layer: gates, states, and what else is kept of it."""
 GRAPH = {"rnn": 6, "gru": 17, "lstm": 22}
 """What autograd keeps of it, where PyTorch computes the steps."""
 
@@ -106,6 +107,7 @@ def _step(config: TrainConfig, text: TextSize) -> int:
         units = config.layers * GRAPH[config.cell] + 2 * gates
         logits = 4 * rows * text.vocabulary
     directions = 1 + bool(config.bidirectional)
+    units += 3 * (directions - 1)  # windows turned round, and both joined
     return FLOAT * (rows * config.hidden * directions * units + logits)
 
 
@@ -125,8 +127,9 @@ def _evaluation(config: TrainConfig, text: TextSize) -> int:
     if not _kernels(config):
         units += gates + 2
     asked = texts if config.objective == "cloze" else rows
-    logits = min(asked * text.vocabulary, loss.LOGITS)
-    return FLOAT * (rows * config.hidden * directions * units * 5 // 4 + 8 * logits)
+    # Blocks of many sizes hardly fill each other's places, however few are held at once.
+    logits = min(8 * min(asked, loss.LOGITS // text.vocabulary), text.characters)
+    return FLOAT * (rows * config.hidden * directions * units + logits * text.vocabulary)
 
 
 def _baselines(config: TrainConfig, text: TextSize) -> int:
@@ -183,13 +186,16 @@ def check_reading(
 ) -> None:
     """Refuse files that can't be read into memory; CorpusError, naming what reads them in blocks.
 
-    Compressed files count as if they weren't: this is the least that they need.
+    What they need at least: compressed files count as if they weren't, and records not at all, of
+    which any part may be text.
     """
     if config.limit is not None or (len(sources) == 1 and is_prepared(sources[0])):
         return
     paths = [Path(source) for source in sources]
-    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
-    size = FEWEST_READING * sum(file.stat().st_size for file in files if file.is_file())
+    files = [file for path in paths for file in (path.rglob("*.*") if path.is_dir() else [path])]
+    texts = [f for f in files if f in paths or f.name.endswith(SUFFIXES)]
+    texts = [f for f in texts if f.is_file() and f.suffix != ".jsonl"]
+    size = FEWEST_READING * sum(file.stat().st_size for file in texts)
     for limit in memory_limits() if limits is None else limits:
         if size > limit.size:
             raise CorpusError(
