@@ -25,8 +25,9 @@ from rondeau.evaluation.overlap import Overlap, overlap
 from rondeau.evaluation.perplexity import Evaluation, evaluate
 from rondeau.evaluation.scoring import Score, ScoredLine, score_lines, score_text
 from rondeau.evaluation.verdict import verdict
+from rondeau.generation.batching import FinishReason
 from rondeau.generation.infill import Infilling, infill
-from rondeau.generation.streams import FinishReason, Piece, generate_pieces
+from rondeau.generation.streams import Piece, generate_pieces
 from rondeau.network.device import pick_device
 from rondeau.network.model import Model
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
