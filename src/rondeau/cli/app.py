@@ -24,6 +24,7 @@ from rondeau.cli.prepare import prepare
 from rondeau.cli.report import report
 from rondeau.cli.reproduce import reproduce
 from rondeau.cli.score import score
+from rondeau.cli.serve import serve
 from rondeau.cli.train import train
 from rondeau.cli.use import generate, info
 from rondeau.config import BUDGETS, flag
@@ -34,7 +35,10 @@ app = App(
     help="Recurrent language models: train, generate, and measure honestly.",
     version=rondeau.__version__,
 )
-VERBS = (train, prepare, generate, evaluate, score, infill, compare, info, report, reproduce)
+VERBS = (
+    *(train, prepare, generate, evaluate, score, infill, compare, info, report, reproduce),
+    serve,
+)
 for verb in VERBS:
     app.command(verb)
 

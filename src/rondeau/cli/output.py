@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rondeau.formats import finite
+
 if TYPE_CHECKING:
     from rondeau.evaluation.cloze import ClozeEvaluation
     from rondeau.evaluation.perplexity import Evaluation
@@ -22,15 +24,6 @@ if TYPE_CHECKING:
 def print_json(value: object) -> None:
     """One JSON document on standard output."""
     print(json.dumps(finite(value), ensure_ascii=False, indent=2, allow_nan=False))
-
-
-def finite(value: Any) -> Any:
-    """The same value with null for numbers that JSON hasn't: infinite ones and NaN."""
-    if isinstance(value, dict):
-        return {key: finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def note(text: str) -> None:

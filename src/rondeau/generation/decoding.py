@@ -115,8 +115,9 @@ class Choosers:
         """Where kernels write so many steps of B streams: ids, and what is told of them."""
         told = self.arguments[-1]
         shape = (steps, len(told))
-        most = (*shape, max(0, int(told.max(initial=0))))
-        return (np.empty(shape, np.int64), np.empty(shape), np.empty(most, np.int64), np.empty(most))
+        most = (*shape, int(told.max(initial=0)))
+        ids, likely = np.empty(shape, np.int64), np.empty(most, np.int64)
+        return ids, np.empty(shape), likely, np.empty(most)
 
 
 @compiled
@@ -273,7 +274,7 @@ def decide(
         seen[i, chosen] = True
         bias[i, chosen] -= penalties[i, 0]
     bias[i, chosen] -= penalties[i, 1]
-    return chosen
+    return int(chosen)
 
 
 def _choose_rows(

@@ -57,11 +57,7 @@ def generate_pieces(
         raise OptionError(f"--num-samples {num_samples}: must be at least 1")
     if stop == "":
         raise OptionError("--stop: needs at least one character")
-    if not model.causal:
-        raise UnsupportedError(
-            "generate: a bidirectional model reads what follows and cannot write it; "
-            "train one without --bidirectional, or one with --objective cloze and use infill"
-        )
+    refuse_to_write(model)
     return _pieces(
         model, tokenizer, prefix, length, decoding, seed, num_samples, stop, whole_documents
     )
@@ -98,6 +94,15 @@ def _pieces(
                     yield Piece(sample, characters[ids[step]], reason if last else None)
         if updates:
             chunk = min(2 * chunk, LONGEST_CHUNK)
+
+
+def refuse_to_write(model: Model) -> None:
+    """Raise UnsupportedError for a bidirectional model."""
+    if not model.causal:
+        raise UnsupportedError(
+            "generate: a bidirectional model reads what follows and cannot write it; "
+            "train one without --bidirectional, or one with --objective cloze and use infill"
+        )
 
 
 def banned_ids(whole_documents: bool) -> tuple[int, ...]:

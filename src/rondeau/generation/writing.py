@@ -103,7 +103,8 @@ class ModelWriter(Writer):
 
     def carry(self, stream: int) -> StackCarry:
         """The state of one stream, (1, H): a copy."""
-        return map_carry(lambda part: part[stream : stream + 1].clone(), self.state)
+        state: StackCarry = map_carry(lambda part: part[stream : stream + 1].clone(), self.state)
+        return state
 
     def add(self, carry: StackCarry, controls: Sequence[Controls]) -> None:
         """More streams, after the others, from a carry (B, H)."""

@@ -1,0 +1,53 @@
+"""Server-sent events: `data: {json}` and a blank line, and `data: [DONE]` at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from rondeau.server.errors import ApiError
+
+DOCUMENTED = {
+    "text/event-stream": {
+        "schema": {
+            "type": "string",
+            "description": "with `stream`: events `data: {json}`, and `data: [DONE]` at the end",
+        }
+    }
+}
+"""The content of a streamed answer, for the OpenAPI document."""
+
+
+class EventStream(StreamingResponse):
+    """An answer of events; `close` is called at its end, however that comes."""
+
+    def __init__(self, objects: AsyncIterator[dict[str, Any]], close: Callable[[], None]) -> None:
+        """An ApiError among the objects is the last event but `[DONE]`."""
+        super().__init__(_lines(objects), media_type="text/event-stream")
+        self.close = close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it all."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self.close()
+
+
+async def _lines(objects: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
+    try:
+        async for value in objects:
+            yield event(value)
+    except ApiError as error:
+        yield event(error.body())
+    yield b"data: [DONE]\n\n"
+
+
+def event(value: dict[str, Any]) -> bytes:
+    """One event."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return b"data: " + text.encode("utf-8", "replace") + b"\n\n"
