@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from rondeau.formats import finite
+from rondeau.generation.infill import Infilling
 from rondeau.server.context import Context
 from rondeau.server.errors import ApiError, declared
 from rondeau.server.schemas import (
@@ -17,6 +18,7 @@ from rondeau.server.schemas import (
     ScoreRequest,
 )
 
+MOST_GAPS = 50
 ERRORS = declared(400, 404, 408, 413, 415, 429, 504)
 
 
@@ -57,12 +59,17 @@ def routes(context: Context) -> APIRouter:
 
     @router.post("/infill", response_model=Infill, responses=ERRORS)
     async def infill(body: InfillRequest, request: Request) -> Response:
-        """A text with its gaps filled, the likeliest first."""
+        """A text with its gaps filled, the likeliest first; none where it has no gap."""
         served = context.models.get(body.model)
         settings = body.model_dump(exclude={"model", "text"})
-        found = await context.answer(
-            request, aside.call(lambda: served.model.infill(body.text, **settings))
-        )
+        gaps = served.model.normalise(body.text).count(body.gap)
+        if gaps > MOST_GAPS:
+            message = f"text: {gaps} gaps, at most {MOST_GAPS} are filled"
+            raise ApiError(400, message, param="text", code="too_many")
+        found: list[Infilling] = []
+        if gaps:
+            filling = aside.call(lambda: served.model.infill(body.text, **settings))
+            found = await context.answer(request, filling)
         fillings = [{"text": f.text, "filled": list(f.filled), "bits": f.bits} for f in found]
         return JSONResponse(
             finite({"object": "infill", "model": served.name, "fillings": fillings})
@@ -77,7 +84,7 @@ def routes(context: Context) -> APIRouter:
                 "this model's run keeps no index of its training text; "
                 "rondeau generate RUN --novelty makes it"
             )
-            raise ApiError(400, message, param="model", code="unavailable")
+            raise ApiError(404, message, param="model", code="unavailable")
         found = await context.answer(
             request, aside.call(lambda: served.model.novelty(body.text, body.prefix))
         )

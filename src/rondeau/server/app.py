@@ -19,6 +19,7 @@ from rondeau.server.guard import Access, Guard
 from rondeau.server.limits import Limits
 from rondeau.server.metrics import Metrics
 from rondeau.server.models import Models
+from rondeau.server.schemas import TOKEN_ID
 from rondeau.server.store import SessionStore
 from rondeau.version import __version__
 
@@ -47,13 +48,15 @@ class Application:
             description="Recurrent language models: completions, sessions, scores, gaps.",
             docs_url=None,
             redoc_url=None,
+            redirect_slashes=False,
             lifespan=self._lifespan,
         )
         errors.install(self.api)
         for room in (completions, sessions, analysis, catalogue):
             self.api.include_router(room.routes(self.context))
         self._document(access)
-        self.api.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+        # Not mounted: a path of the API's with another method is no page.
+        self.api.router.default = StaticFiles(directory=PAGE, html=True)
         inside: ASGIApp = self.api
         if access.origins:
             inside = CORSMiddleware(
@@ -90,8 +93,39 @@ class Application:
         schemas: dict[str, Any] = document["components"]["schemas"]
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
+        bound_ids(
+            schemas, max(len(s.model.tokenizer) for s in self.context.models.by_name.values())
+        )
         bearer = {"type": "http", "scheme": "bearer"}
         if access.api_key is not None:
             document["components"]["securitySchemes"] = {"key": bearer}
             document["security"] = [{"key": []}]
         self.api.openapi_schema = document
+
+
+def bound_ids(schema: Any, V: int) -> None:
+    """Say in a document which ids there are: those of the largest vocabulary."""
+    if isinstance(schema, dict):
+        if schema.get("title") == TOKEN_ID:
+            schema["maximum"] = V - 1
+        for bias in schema.pop("patternProperties", {}).values():
+            schema["propertyNames"] = {"pattern": f"^({below(V)})$"}
+            schema["additionalProperties"] = bias
+        for part in schema.values():
+            bound_ids(part, V)
+    elif isinstance(schema, list):
+        for part in schema:
+            bound_ids(part, V)
+
+
+def below(count: int) -> str:
+    """A regular expression for the whole numbers below one above 1."""
+    last = str(count - 1)
+    parts = ["0", last]
+    if len(last) > 1:
+        parts.append(f"[1-9][0-9]{{0,{len(last) - 2}}}")
+    for at, digit in enumerate(last):
+        least = 1 if at == 0 else 0
+        if int(digit) > least:
+            parts.append(f"{last[:at]}[{least}-{int(digit) - 1}][0-9]{{{len(last) - at - 1}}}")
+    return "|".join(parts)

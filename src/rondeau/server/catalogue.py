@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from rondeau.server.choices import character
 from rondeau.server.context import Context
 from rondeau.server.errors import ApiError, declared
-from rondeau.server.models import REPORT, Served
+from rondeau.server.models import Served
 from rondeau.server.schemas import (
     Detokenized,
     DetokenizeRequest,
@@ -42,7 +42,7 @@ def routes(context: Context) -> APIRouter:
     @router.get("/v1/models", response_model=ModelList, responses=declared(), tags=["OpenAI"])
     async def list_models() -> Response:
         """The runs that are served, the default one first."""
-        data = [served.describe(limits) for served in models.by_name.values()]
+        data = [served.describe() for served in models.by_name.values()]
         return JSONResponse({"object": "list", "data": data})
 
     @router.get(
@@ -53,11 +53,11 @@ def routes(context: Context) -> APIRouter:
     )
     async def get_model(model_id: str) -> Response:
         """One of them."""
-        return JSONResponse(models.get(model_id).describe(limits))
+        return JSONResponse(models.get(model_id).describe())
 
     @router.get(
         "/v1/models/{model_id}/report",
-        response_class=HTMLResponse,
+        response_class=Response,
         responses={200: {"content": PAGE}, **declared(404)},
         tags=["models"],
     )
@@ -67,7 +67,7 @@ def routes(context: Context) -> APIRouter:
         if not served.has_report:
             raise ApiError(404, "this model's run has no report", code="no_report")
         headers = {"content-security-policy": REPORT_POLICY}
-        return HTMLResponse(served.model.run.read_unchecked(REPORT), headers=headers)
+        return HTMLResponse(served.report(), headers=headers)
 
     @router.post("/tokenize", response_model=Tokens, responses=ERRORS, tags=["tokens"])
     async def tokenize(body: TokenizeRequest) -> Response:
@@ -105,7 +105,7 @@ def routes(context: Context) -> APIRouter:
 
     @router.get(
         "/metrics",
-        response_class=PlainTextResponse,
+        response_class=Response,
         responses={200: {"content": TEXT}, **declared()},
         tags=["server"],
     )

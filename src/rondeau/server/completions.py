@@ -20,7 +20,7 @@ from rondeau.server.errors import ApiError, declared
 from rondeau.server.events import DOCUMENTED, EventStream
 from rondeau.server.models import Served
 from rondeau.server.schemas import Completion, CompletionRequest, Decoding
-from rondeau.text.tokenizer import BOS, MASK, Ids
+from rondeau.text.tokenizer import BOS, Ids
 
 MAX_TOKENS = 16
 """Characters that are written where nothing is said, as OpenAI has it."""
@@ -79,7 +79,7 @@ class _Text:
             self.characters = list(served.model.normalise(given))
             self.ids: Ids = tokenizer.encode("".join(self.characters))
         else:
-            if any(index >= len(tokenizer) or index == MASK for index in given):
+            if any(index >= len(tokenizer) for index in given):
                 raise _outside("prompt", served)
             self.ids = np.array(given, np.int64)
             self.characters = [character(tokenizer, index) for index in given]
@@ -111,9 +111,8 @@ class _Completing:
         self.served = context.models.get(body.model)
         self.engine: Engine = self.served.writer()
         self.n = body.n or 1
-        self.best_of = body.best_of or self.n
+        self.best_of = max(self.n, body.best_of or 1)
         length = MAX_TOKENS if body.max_tokens is None else body.max_tokens
-        self._check(length)
         self.told = -1 if body.logprobs is None else body.logprobs
         telling = 0 if self.told < 0 and self.best_of > self.n else self.told
         decoding, bias = decoding_of(body, self.served)
@@ -146,23 +145,6 @@ class _Completing:
             for number, prompt in enumerate(self.prompts)
         ]
 
-    def _check(self, length: int) -> None:
-        body, limits = self.body, self.context.limits
-        places = len(_prompts(body)) * self.best_of
-        wrong = None
-        if length > limits.length:
-            wrong = "max_tokens", f"at most {limits.length}"
-        elif self.best_of < self.n:
-            wrong = "best_of", "must be at least n"
-        elif body.stream and self.best_of > self.n:
-            wrong = "best_of", "can't be streamed"
-        elif places > limits.streams:
-            wrong = "prompt", f"at most {limits.streams} texts a request, prompts times best_of"
-        elif body.stream_options is not None and not body.stream:
-            wrong = "stream_options", "needs stream"
-        if wrong is not None:
-            raise ApiError(400, f"{wrong[0]}: {wrong[1]}", param=wrong[0])
-
     def submit(self) -> Ticket:
         """Ask for a place."""
         return self.engine.submit(self.prompts)
@@ -186,28 +168,38 @@ class _Completing:
                     self.take(update)
         finally:
             self.engine.release(ticket)
+        return {**self.head, "choices": self._best(), "usage": self._usage()}
+
+    def _best(self) -> list[dict[str, Any]]:
+        """The n best of each prompt's texts, best first, once they are complete."""
         choices = []
-        for text, writings in zip(self.texts, self.writings, strict=True):
-            best = sorted(writings, key=lambda w: -w.mean)[: self.n]
+        for number, (text, writings) in enumerate(zip(self.texts, self.writings, strict=True)):
+            best = writings
+            if self.best_of > self.n:
+                best = sorted(writings, key=lambda w: -w.mean)[: self.n]
             for i, writing in enumerate(best):
-                choice = self._choice(writing, text, first=True)
-                choices.append(choice | {"index": writings[i].index})
-        return {**self.head, "choices": choices, "usage": self._usage()}
+                writing.index = number * self.n + i
+                choices.append(self._choice(writing, text, first=True))
+        return choices
 
     async def events(self, ticket: Ticket) -> AsyncIterator[dict[str, Any]]:
-        """The answer as it is written."""
+        """The answer as it is written; the best of several at the end."""
         options = self.body.stream_options
         usage = bool(options and options.include_usage)
         head = {**self.head, "usage": None} if usage else self.head
         begun: set[int] = set()
         async with self.context.in_time():
             async for updates in ticket.turns():
-                for writing in self._changed(updates):
+                changed = self._changed(updates)
+                for writing in changed if self.best_of == self.n else ():
                     text = self.texts[self.number[writing.prompt]]
                     choice = self._choice(writing, text, first=writing.index not in begun)
                     begun.add(writing.index)
                     if choice["text"] or choice["finish_reason"]:
                         yield {**head, "choices": [choice]}
+        if self.best_of > self.n:
+            for choice in self._best():
+                yield {**head, "choices": [choice]}
         if usage:
             yield {**self.head, "choices": [], "usage": self._usage()}
 

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -40,19 +41,22 @@ class Observer(Protocol):
         """From a request to its first character."""
 
 
+def places(prompt: Prompt) -> int:
+    """The places that a prompt takes: one for each of its texts, one where it is only read."""
+    return max(1, len(prompt.seeds))
+
+
 class Ticket:
     """Some prompts of one request, and what has been written of them."""
 
     def __init__(self, prompts: Sequence[Prompt]) -> None:
         """Nothing has been written."""
         self.prompts = prompts
-        self.places = max(1, sum(len(prompt.seeds) for prompt in prompts))
         self.asked = time.monotonic()
         self._left = sum(1 + len(p.seeds) * (p.length > 0) for p in prompts)
         self._updates: list[Update] = []
         self._news = asyncio.Event()
         self._error: ApiError | None = None
-        self.begun = False
 
     @property
     def complete(self) -> bool:
@@ -102,14 +106,14 @@ class Engine:
         self._commands: queue.SimpleQueue[Callable[[Batch], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._tickets: dict[Prompt, Ticket] = {}
-        self._waiting: deque[Ticket] = deque()
+        self._waiting: deque[tuple[Prompt, Ticket]] = deque()
         self.running = 0
         self._stopping = False
 
     @property
     def queued(self) -> int:
         """Texts that wait for a place."""
-        return sum(ticket.places for ticket in self._waiting)
+        return sum(places(prompt) for prompt, _ in self._waiting)
 
     @property
     def idle(self) -> bool:
@@ -127,7 +131,7 @@ class Engine:
         until = time.monotonic() + grace
         while not self.idle and time.monotonic() < until:
             await asyncio.sleep(0.02)
-        for ticket in {*self._tickets.values(), *self._waiting}:
+        for ticket in {*self._tickets.values(), *(ticket for _, ticket in self._waiting)}:
             ticket.fail(stopping())
         self._commands.put(None)
 
@@ -140,37 +144,31 @@ class Engine:
             raise stopping()
         ticket = Ticket(prompts)
         free = self.limits.queue + self.limits.streams - self.running - self.queued
-        if ticket.places > free and not always:
+        if sum(map(places, prompts)) > free and not always:
             raise busy("generation")
-        self._waiting.append(ticket)
+        self._waiting.extend((prompt, ticket) for prompt in prompts)
         self._admit()
         return ticket
 
     def release(self, ticket: Ticket) -> None:
         """Forget a ticket, whether it is done or not: its places are free."""
-        if ticket in self._waiting:
-            self._waiting.remove(ticket)
-        elif ticket.begun:
-            ticket.begun = False
-            self.running -= ticket.places
-            for prompt in ticket.prompts:
-                del self._tickets[prompt]
-                if not ticket.complete:
-                    self._commands.put(lambda batch, prompt=prompt: batch.cancel(prompt))  # type: ignore[misc]
+        self._waiting = deque(entry for entry in self._waiting if entry[1] is not ticket)
+        for prompt in ticket.prompts:
+            if self._tickets.pop(prompt, None) is not None:
+                self.running -= places(prompt)
+                self._commands.put(partial(Batch.cancel, prompt=prompt))
         self._admit()
 
     def _admit(self) -> None:
-        """Begin with who has waited longest, in order."""
+        """Begin with what has waited longest, in order."""
         while self._waiting:
-            ticket = self._waiting[0]
-            if self.running and self.running + ticket.places > self.limits.streams:
+            prompt, ticket = self._waiting[0]
+            if self.running and self.running + places(prompt) > self.limits.streams:
                 return
             self._waiting.popleft()
-            self.running += ticket.places
-            ticket.begun = True
-            for prompt in ticket.prompts:
-                self._tickets[prompt] = ticket
-                self._commands.put(lambda batch, prompt=prompt: batch.add(prompt))  # type: ignore[misc]
+            self.running += places(prompt)
+            self._tickets[prompt] = ticket
+            self._commands.put(partial(Batch.add, prompt=prompt))
 
     def _deliver(self, updates: Sequence[Update]) -> None:
         for update in updates:

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from rondeau.errors import RunError, UserError
 
@@ -100,9 +101,9 @@ def of_user_error(error: UserError) -> ApiError:
 def of_validation(errors: Sequence[Any]) -> ApiError:
     """The first field of a body that isn't as the document says."""
     first = errors[0]
-    # Inside a union, the names of its kinds are no part of the field's.
-    place = [part for part in first["loc"] if part != "body"]
-    name = ".".join(str(part) for part in place) or None
+    # The kinds of a union stand in the place too, under the names of their classes.
+    names = [part for part in first["loc"][1:] if isinstance(part, str) and part[:1].islower()]
+    name = names[0] if names else None
     if first["type"] == "extra_forbidden":
         message = f"{name}: is not supported"
     elif first["type"] == "json_invalid":
@@ -143,6 +144,16 @@ DESCRIPTIONS = {
 }
 
 
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """The methods that a request's path knows, all routes taken together."""
+
+    def known(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in app.routes)
+
+    return [method for method in ("DELETE", "GET", "HEAD", "POST") if known(method)]
+
+
 def install(app: FastAPI) -> None:
     """Answer every exception in this form."""
 
@@ -163,7 +174,10 @@ def install(app: FastAPI) -> None:
         said = {404: "there is no such path", 405: "this path knows no such method"}
         message = said.get(error.status_code, "the request can't be read")
         status = error.status_code if error.status_code in KINDS else 400
-        return ApiError(status, message, headers=error.headers).response()
+        headers = dict(error.headers or {})
+        if status == 405:
+            headers["Allow"] = ", ".join(_methods(app, request)) or headers.get("Allow", "")
+        return ApiError(status, message, headers=headers).response()
 
     @app.exception_handler(Exception)
     async def failure(request: Request, error: Exception) -> JSONResponse:

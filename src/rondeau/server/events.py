@@ -14,8 +14,10 @@ from rondeau.server.errors import ApiError
 DOCUMENTED = {
     "text/event-stream": {
         "schema": {
-            "type": "string",
-            "description": "with `stream`: events `data: {json}`, and `data: [DONE]` at the end",
+            "description": "with `stream`: an event of JSON, or [DONE], which is the last",
+            "type": "object",
+            "properties": {"data": {"type": "string"}},
+            "required": ["data"],
         }
     }
 }

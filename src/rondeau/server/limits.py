@@ -9,14 +9,12 @@ from dataclasses import dataclass
 class Limits:
     """Bounds of one server."""
 
-    body: int = 2**20
+    body: int = 2**21
     """Bytes of a request's body."""
     streams: int = 64
     """Texts of one model that are written at once, and of one request at most."""
     queue: int = 256
     """Texts of one model that wait for a place."""
-    length: int = 8192
-    """Characters that a request may ask for, of each text."""
     aside: int = 16
     """Requests that wait while a text is scored, filled or looked up."""
     seconds: float = 300

@@ -19,6 +19,7 @@ from rondeau.report.page import NAME as REPORT
 from rondeau.server.engine import Engine, Observer
 from rondeau.server.errors import ApiError, busy, stopping
 from rondeau.server.limits import Limits
+from rondeau.server.schemas import LENGTH
 
 T = TypeVar("T")
 
@@ -38,6 +39,14 @@ class Served:
             raise ApiError(400, message, param="model", code="unsupported")
         return self.engine
 
+    def warm(self) -> None:
+        """Have what must be compiled compiled, before anybody waits for it."""
+        if self.engine is not None:
+            batch = self.model.batch()
+            batch.add(self.model.prompt(length=1, told=1, tell=True))
+            while batch.busy:
+                batch.turn(1)
+
     @property
     def has_copies(self) -> bool:
         """Whether it is known what stands in the training text."""
@@ -47,6 +56,10 @@ class Served:
     def has_report(self) -> bool:
         """Whether the run has the page of its training."""
         return self.model.run.place(REPORT).is_file()
+
+    def report(self) -> bytes:
+        """That page."""
+        return self.model.run.read_unchecked(REPORT)
 
     @property
     def capabilities(self) -> list[str]:
@@ -61,7 +74,7 @@ class Served:
         }
         return [name for name, able in can.items() if able]
 
-    def describe(self, limits: Limits) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """What `/v1/models` tells: no path, and nothing of the text."""
         info = self.model.info()
         config = info["config"]
@@ -80,7 +93,7 @@ class Served:
             "parameters": info["parameters"],
             "vocabulary": info["vocabulary"],
             "whole_documents": self.model.whole_documents,
-            "max_length": limits.length,
+            "max_length": LENGTH,
             "data": {k: info["data"][k] for k in ("split", "documents", "characters")},
             "held_out": info["held_out"],
             "verdict": info["verdict"],

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-TokenId = Annotated[int, Field(ge=0, le=0x110000)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+LENGTH = 4096
+"""Characters that a request may ask for, of each text."""
+TOKEN_ID = "Token id"
+TokenId = Annotated[int, Field(ge=0, title=TOKEN_ID)]
+Seed = Annotated[int, Field(ge=0, lt=2**53)]
 StopText = Annotated[str, Field(min_length=1, max_length=100)]
-BiasKey = Annotated[str, Field(pattern=r"^[0-9]{1,7}$")]
+BiasKey = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,6})$")]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 ModelName = Annotated[str | None, Field(description="A model's id; default: the first one served")]
+
+
+def whole(value: Any) -> Any:
+    """A JSON value with whole numbers as such, where it says 1.0 too."""
+    if isinstance(value, dict):
+        return {key: whole(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [whole(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Body(BaseModel):
     """Any request."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_numbers(cls, value: Any) -> Any:
+        return whole(value)
 
 
 class Decoding(Body):
@@ -50,14 +67,17 @@ class CompletionRequest(Decoding):
     model: ModelName = None
     prompt: (
         str
-        | Annotated[list[str], Field(min_length=1)]
+        | Annotated[list[str], Field(min_length=1, max_length=64)]
         | Annotated[list[TokenId], Field(min_length=1)]
-        | Annotated[list[Annotated[list[TokenId], Field(min_length=1)]], Field(min_length=1)]
+        | Annotated[
+            list[Annotated[list[TokenId], Field(min_length=1)]],
+            Field(min_length=1, max_length=64),
+        ]
         | None
     ) = ""
-    max_tokens: Annotated[int, Field(ge=0)] | None = None
-    n: Annotated[int, Field(ge=1)] | None = None
-    best_of: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=0, le=LENGTH)] | None = None
+    n: Annotated[int, Field(ge=1, le=64)] | None = None
+    best_of: Annotated[int, Field(ge=1, le=64, description="at least n")] | None = None
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
     stream: bool | None = None
@@ -106,7 +126,7 @@ class ScoreRequest(Body):
     """`POST /v1/score`."""
 
     model: ModelName = None
-    text: Annotated[str, Field(min_length=1)]
+    text: Annotated[str, Field(min_length=1, max_length=100_000)]
 
 
 class Alternative(BaseModel):
@@ -155,10 +175,10 @@ class Score(BaseModel):
 
 
 class InfillRequest(Body):
-    """`POST /v1/infill`."""
+    """`POST /v1/infill`: at most 50 gaps."""
 
     model: ModelName = None
-    text: Annotated[str, Field(min_length=1)]
+    text: Annotated[str, Field(min_length=1, max_length=2_000)]
     gap: Annotated[str, Field(min_length=1, max_length=1)] = "＿"
     num_samples: Annotated[int, Field(ge=1, le=64)] = 1
     beam: Annotated[int, Field(ge=1, le=64)] = 16
@@ -316,13 +336,13 @@ class Session(BaseModel):
 
 
 class ContinueRequest(Decoding):
-    """`POST /v1/sessions/{id}/continue`: read a text, then write; at least one of them.
+    """`POST /v1/sessions/{id}/continue`: read a text, then write.
 
     alternatives: how many are told of each character, with its bits; without it neither.
     """
 
     text: str = ""
-    length: Annotated[int, Field(ge=0)] = 0
+    length: Annotated[int, Field(ge=0, le=LENGTH)] = 0
     alternatives: Annotated[int, Field(ge=0, le=20)] | None = None
     state: bool = False
     stream: bool = False
@@ -350,11 +370,16 @@ class ForkRequest(Body):
     position: Annotated[int, Field(ge=0)] | None = None
 
 
-class UndoRequest(Body):
-    """`POST /v1/sessions/{id}/undo`: back by some characters (default 1), or to a position."""
+class UndoCharacters(Body):
+    """`POST /v1/sessions/{id}/undo`: back by some characters."""
 
-    characters: Annotated[int, Field(ge=1)] | None = None
-    position: Annotated[int, Field(ge=0)] | None = None
+    characters: Annotated[int, Field(ge=1)] = 1
+
+
+class UndoTo(Body):
+    """`POST /v1/sessions/{id}/undo`: back to a position."""
+
+    position: Annotated[int, Field(ge=0)]
 
 
 class Deleted(BaseModel):

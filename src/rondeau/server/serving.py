@@ -67,6 +67,8 @@ def serve(
         models, access=Access(api_key=api_key, hosts=hosts, origins=origins), limits=limits
     )
     with bind(host, port) as bound:
+        for served in application.context.models.by_name.values():
+            served.warm()
         return asyncio.run(_serve(application, bound, limits, listening))
 
 

@@ -25,7 +25,8 @@ from rondeau.server.schemas import (
     Deleted,
     ForkRequest,
     SessionRequest,
-    UndoRequest,
+    UndoCharacters,
+    UndoTo,
 )
 from rondeau.server.schemas import Session as SessionSchema
 from rondeau.server.store import Session
@@ -89,14 +90,15 @@ def routes(context: Context) -> APIRouter:
         return JSONResponse(store.add(forked).describe(limits))
 
     @router.post("/{session_id}/undo", response_model=SessionSchema, responses=USED)
-    async def undo_session(session_id: str, body: UndoRequest, request: Request) -> Response:
+    async def undo_session(
+        session_id: str, body: UndoCharacters | UndoTo, request: Request
+    ) -> Response:
         """Go back by some characters, one where nothing is said, or to a position."""
-        if body.characters is not None and body.position is not None:
-            raise ApiError(400, "characters and position: give one of them", param="position")
         with store.using(session_id) as session:
-            position = body.position
-            if position is None:
-                position = len(session.text) - (body.characters or 1)
+            if isinstance(body, UndoTo):
+                position = body.position
+            else:
+                position = len(session.text) - body.characters
             await context.answer(request, session.rewind(_inside(session, position)))
             return JSONResponse(session.describe(limits))
 
@@ -113,7 +115,7 @@ def _inside(session: Session, position: int) -> int:
     """A position of the session's; ApiError for another one."""
     if not 0 <= position <= len(session.text):
         message = f"the session has {len(session.text)} characters"
-        raise ApiError(400, message, param="position")
+        raise ApiError(409, message, code="session_too_short")
     return position
 
 
@@ -126,13 +128,9 @@ class _Continuing:
         served, limits = session.served, context.limits
         self.engine, self.tokenizer = served.writer(), served.model.tokenizer
         text = served.model.normalise(body.text)
-        if not (text or body.length):
-            raise ApiError(400, "give a text, or a length above 0", param="length")
-        if body.length > limits.length:
-            raise ApiError(400, f"length: at most {limits.length}", param="length")
         if len(session.text) + len(text) + body.length > limits.session_length:
             message = f"a session has at most {limits.session_length:,} characters"
-            raise ApiError(400, message, param="length")
+            raise ApiError(409, message, param="length", code="session_full")
         self.characters = list(text)
         """Of the text that is read, those that are still to be read."""
         decoding, bias = decoding_of(body, served)
