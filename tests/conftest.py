@@ -1,5 +1,8 @@
 """Shared pieces: small texts, and a small trained run."""
 
+import asyncio
+import contextlib
+import threading
 from pathlib import Path
 
 import hypothesis
@@ -73,3 +76,45 @@ def command_line(capsys, monkeypatch):
         return exit_.value.code, captured.out, captured.err
 
     return run
+
+
+@contextlib.contextmanager
+def listening(*models, access=None, **limits):
+    """A server of loaded models on a port of its own: its address, and the application."""
+    import uvicorn
+
+    from rondeau.server.app import Application
+    from rondeau.server.limits import Limits
+    from rondeau.server.serving import bind
+
+    application = Application(models, access=access, limits=Limits(**limits))
+    config = uvicorn.Config(application.app, access_log=False, log_level="error")
+    server = uvicorn.Server(config)
+    with bind("127.0.0.1", 0) as bound:
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve([bound])))
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            thread.join(0.01)
+        try:
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}", application
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture(scope="session")
+def served(run):
+    """The small run, and the address of a server of it."""
+    model = rondeau.load(run)
+    with listening(model) as (address, _):
+        yield model, address
+
+
+@pytest.fixture
+def api(served):
+    """A client of that server."""
+    import httpx
+
+    with httpx.Client(base_url=served[1], timeout=60) as client:
+        yield client
