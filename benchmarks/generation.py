@@ -24,7 +24,7 @@ from contest import Contest, compete, spread
 from torch.nn import functional as F
 
 from rondeau.config import DecodingConfig, ModelConfig
-from rondeau.generation.decoding import choose_rows, controls
+from rondeau.generation.decoding import Choosers, choose_rows, controls
 from rondeau.generation.writing import make_writer
 from rondeau.network.device import set_threads
 from rondeau.network.model import Model
@@ -49,9 +49,10 @@ def writing(streams: int, backend: str, config: DecodingConfig) -> Callable[[], 
     """A call writes the next 32 ids of each stream."""
     model = make_model()
     model.backend = backend  # type: ignore[assignment]
-    writer = make_writer(model, model.initial_carry(streams), config, BANNED)
+    writer = make_writer(model)
+    writer.add(model.initial_carry(streams), [controls(config, V, BANNED)] * streams)
     uniforms = np.random.default_rng(0).random((CHUNK, streams))
-    return lambda: writer.write(uniforms)
+    return lambda: writer.write(uniforms).ids
 
 
 def notebook() -> Callable[[], np.ndarray]:
@@ -94,15 +95,17 @@ def products() -> Callable[[], object]:
     gates, logits = torch.empty(STREAMS, 3 * H), torch.empty(STREAMS, V)
     model = make_model()
     drawn = model.output(torch.randn(STREAMS, H).tanh()).numpy()[: STREAMS // threads]
-    settings = controls(SAMPLING, V, BANNED)
+    choosers = Choosers(V)
+    choosers.add([controls(SAMPLING, V, BANNED)] * len(drawn))
     uniforms = np.random.default_rng(0).random(len(drawn))
-    ids, room = np.empty(len(drawn), np.int64), np.empty(V, np.int64)
+    room = np.empty(V, np.float32), np.empty(V, np.int64)
+    written = [part[0] for part in choosers.room(1)]
 
     def work() -> None:
         for _ in range(CHUNK):
             torch.mm(h, U, out=gates)
             torch.mm(h, W, out=logits)
-            choose_rows(drawn.copy(), *settings, uniforms, room, ids)
+            choose_rows(drawn, uniforms, *choosers.arguments, *room, *written)
 
     return work
 

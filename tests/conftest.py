@@ -1,7 +1,10 @@
 """Shared pieces: small texts, and a small trained run."""
 
+import asyncio
+import contextlib
 import os
 import tempfile
+import threading
 from pathlib import Path
 
 import hypothesis
@@ -135,3 +138,42 @@ def command_line(capsys, monkeypatch):
         return exit_.value.code, captured.out, captured.err
 
     return run
+
+
+@contextlib.contextmanager
+def listening(*models, access=None, **limits):
+    """A server of loaded models on a port of its own: its address, and the application."""
+    from rondeau.server.app import Application
+    from rondeau.server.limits import Limits
+    from rondeau.server.serving import Server, bind
+
+    application = Application(models, access=access, limits=Limits(**limits))
+    server = Server(application, Limits(**limits))
+    with bind("127.0.0.1", 0) as bound:
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve([bound])))
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            thread.join(0.01)
+        try:
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}", application
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture(scope="session")
+def served(run):
+    """The small run, and the address of a server of it."""
+    model = rondeau.load(run)
+    with listening(model) as (address, _):
+        yield model, address
+
+
+@pytest.fixture
+def api(served):
+    """A client of that server."""
+    import httpx
+
+    with httpx.Client(base_url=served[1], timeout=60) as client:
+        yield client

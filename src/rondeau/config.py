@@ -284,6 +284,10 @@ class DecodingConfig(Settings):
     """Choose among the fewest characters whose probabilities reach p."""
     greedy: bool = False
     """Always take the most probable character."""
+    presence_penalty: float = 0.0
+    """Subtracted from the logit of a character that has been written."""
+    frequency_penalty: float = 0.0
+    """Subtracted from the logit of a character as often as it has been written."""
 
     def check(self) -> None:
         """Raise OptionError for controls that leave nothing to choose from."""

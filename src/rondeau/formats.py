@@ -111,3 +111,12 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         double = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{shown(double)} stands there twice")
     return values
+
+
+def finite(value: Any) -> Any:
+    """The same value with null for numbers that JSON hasn't: infinite ones and NaN."""
+    if isinstance(value, dict):
+        return {key: finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

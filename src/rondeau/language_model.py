@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,11 +25,20 @@ from rondeau.evaluation.overlap import Overlap, overlap
 from rondeau.evaluation.perplexity import Evaluation, evaluate
 from rondeau.evaluation.scoring import Score, ScoredLine, score_lines, score_text
 from rondeau.evaluation.verdict import verdict
+from rondeau.generation.batching import Batch, FinishReason, Prompt
+from rondeau.generation.decoding import controls
 from rondeau.generation.infill import Infilling, infill
-from rondeau.generation.streams import FinishReason, Piece, generate_pieces
+from rondeau.generation.streams import (
+    Piece,
+    banned_ids,
+    generate_pieces,
+    refuse_to_write,
+    stop_ids,
+)
 from rondeau.inspection.inspect import Inspection, inspect
 from rondeau.network.device import pick_device
 from rondeau.network.model import Model
+from rondeau.network.stack import StackCarry
 from rondeau.run.decoding import read_decoding
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
 from rondeau.run.origin import read_corpus, read_origin
@@ -40,7 +49,7 @@ from rondeau.text.documents import Documents, documents_of
 from rondeau.text.reading import normalise, read_documents
 from rondeau.text.repairs import Repairs
 from rondeau.text.splits import SPLIT_NAMES, SplitName
-from rondeau.text.tokenizer import CharTokenizer
+from rondeau.text.tokenizer import BOS, CharTokenizer, Ids
 
 SAMPLE_SEEDS = 2**32
 BASELINES = "baselines.json"
@@ -140,6 +149,52 @@ class LanguageModel:
             texts[piece.sample] += piece.text
             reasons[piece.sample] = piece.finish_reason or reasons[piece.sample]
         return [Sample(text, reason) for text, reason in zip(texts, reasons, strict=True)]
+
+    def batch(self) -> Batch:
+        """Room for many texts that this model writes at once, made by `prompt`.
+
+        Raises UnsupportedError for a bidirectional model.
+        """
+        refuse_to_write(self.model)
+        return Batch(self.model)
+
+    def prompt(
+        self,
+        text: str | Ids = "",
+        *,
+        length: int = 0,
+        decoding: DecodingConfig | None = None,
+        seed: int = 0,
+        num_samples: int = 1,
+        stops: Sequence[str] = (),
+        bias: Mapping[int, float] | None = None,
+        told: int = -1,
+        carry: StackCarry | None = None,
+        tell: bool = False,
+        keep: bool = False,
+        traced: bool = False,
+    ) -> Prompt:
+        """A text, or its ids, as a batch reads and continues it: with a seed, as `generate` does.
+
+        Ids that begin with `<bos>` begin a document, as all others do. bias: added to the logits of
+        ids; told: how many alternatives are told, −1 for nothing; the rest is `Prompt`'s.
+        """
+        ids = self.tokenizer.encode(self.normalise(text)) if isinstance(text, str) else text
+        begun = carry is None and len(ids) > 0 and ids[0] == BOS
+        banned = banned_ids(self.whole_documents)
+        return Prompt(
+            ids=ids[1:] if begun else ids,
+            controls=controls(
+                decoding or DecodingConfig(), len(self.tokenizer), banned, bias=bias, told=told
+            ),
+            seeds=[(seed, sample) for sample in range(num_samples)] if length else (),
+            length=length,
+            stops=stop_ids(self.tokenizer, stops),
+            carry=carry,
+            tell=tell,
+            keep=keep,
+            traced=traced,
+        )
 
     def infill(
         self,

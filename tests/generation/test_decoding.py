@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from rondeau.config import DecodingConfig
 from rondeau.errors import OptionError
-from rondeau.generation.decoding import choose_rows, controls
+from rondeau.generation.decoding import Choosers, choose_rows, controls
+from rondeau.generation.writing import Written
 
 P = np.array([0.1, 0.4, 0.05, 0.3, 0.15])
 N = 2000
@@ -16,10 +17,19 @@ UNIFORMS = (np.arange(N) + 0.5) / N
 
 def chosen_at(logits, uniforms, config, banned=()):
     logits = np.tile(np.float32(logits), (len(uniforms), 1))
+    return choices(logits, uniforms, [controls(config, logits.shape[1], banned)] * len(logits)).ids
+
+
+def choices(logits, uniforms, streams, choosers=None):
+    """What each of the streams chooses from its row of logits, and tells."""
     V = logits.shape[1]
-    chosen = np.empty(len(uniforms), np.int64)
-    choose_rows(logits, *controls(config, V, banned), uniforms, np.empty(V, np.int64), chosen)
-    return chosen
+    if choosers is None:
+        choosers = Choosers(V)
+        choosers.add(streams)
+    written = [part[0] for part in choosers.room(1)]
+    room = np.empty(V, np.float32), np.empty(V, np.int64)
+    choose_rows(logits, uniforms, *choosers.arguments, *room, *written)
+    return Written(*written)
 
 
 def decoded(banned=(), **settings):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from rondeau.config import DecodingConfig, ModelConfig
+from rondeau.generation.decoding import controls
 from rondeau.generation.writing import WRITE, CompiledWriter, ModelWriter, make_writer
 from rondeau.network.cells import map_carry
 from rondeau.network.model import Model
@@ -34,7 +35,9 @@ def writer_of(model, B, backend):
     carry = map_carry(
         lambda part: part + torch.randn(part.shape, generator=generator), model.initial_carry(B)
     )
-    return make_writer(model, carry, DECODING, BANNED)
+    writer = make_writer(model)
+    writer.add(carry, [controls(DECODING, V, BANNED, told=3)] * B)
+    return writer
 
 
 @pytest.fixture(autouse=True)
@@ -52,9 +55,9 @@ def test_the_compiled_loop_writes_the_same_ids_as_the_model(shape, hidden_bias):
     for backend, kind in (("numba", CompiledWriter), ("reference", ModelWriter)):
         writer = writer_of(model, 5, backend)
         assert type(writer) is kind
-        first = writer.write(uniforms[:STEPS])
+        first = writer.write(uniforms[:STEPS]).ids
         writer.keep(np.array([3, 0]))
-        ids.append((first.tolist(), writer.write(uniforms[STEPS:, :2]).tolist()))
+        ids.append((first.tolist(), writer.write(uniforms[STEPS:, :2]).ids.tolist()))
     assert ids[0] == ids[1]
     assert len(np.unique(ids[0][0])) > 5
 
@@ -65,11 +68,11 @@ def test_a_stream_alone_has_the_state_of_the_stream_among_63_others(threads):
     uniforms = np.random.default_rng(0).random((STEPS, 64))
     torch.set_num_threads(threads)
     among = writer_of(model, 64, "numba")
-    ids = among.write(uniforms)
+    ids = among.write(uniforms).ids
     for stream in (0, 41, 63):
         alone = writer_of(model, 64, "numba")
         alone.keep(np.array([stream]))
-        written = alone.write(uniforms[:, [stream]])
+        written = alone.write(uniforms[:, [stream]]).ids
         assert written[:, 0].tolist() == ids[:, stream].tolist()
         for mine, theirs in zip(alone.steps.carry, among.steps.carry, strict=True):
             assert (mine[:, 0, 0] == theirs[:, 0, stream]).all()
@@ -77,7 +80,7 @@ def test_a_stream_alone_has_the_state_of_the_stream_among_63_others(threads):
 
 def test_double_precision_is_written_by_the_model_itself():
     model = make_model().double()
-    ids = writer_of(model, 2, "auto").write(np.full((STEPS, 2), 0.5))
+    ids = writer_of(model, 2, "auto").write(np.full((STEPS, 2), 0.5)).ids
     assert ids.shape == (STEPS, 2)
 
 

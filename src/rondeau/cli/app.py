@@ -28,6 +28,7 @@ from rondeau.cli.prepare import prepare
 from rondeau.cli.report import report
 from rondeau.cli.reproduce import reproduce
 from rondeau.cli.score import score
+from rondeau.cli.serve import serve
 from rondeau.cli.signals import exit_code, termination_raised
 from rondeau.cli.study import study
 from rondeau.cli.train import train
@@ -61,6 +62,7 @@ VERBS = (
     report,
     reproduce,
     study,
+    serve,
 )
 for verb in VERBS:
     app.command(verb)

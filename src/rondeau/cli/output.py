@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rondeau.formats import finite
+
 if TYPE_CHECKING:
     from rondeau.evaluation.cloze import ClozeEvaluation
     from rondeau.evaluation.perplexity import Evaluation
@@ -39,15 +41,6 @@ def show(text: str, *, end: str = "\n") -> None:
 def print_json(value: object) -> None:
     """One JSON document on standard output."""
     print(tame(json.dumps(finite(value), ensure_ascii=False, indent=2, allow_nan=False)))
-
-
-def finite(value: Any) -> Any:
-    """The same value with null for numbers that JSON hasn't: infinite ones and NaN."""
-    if isinstance(value, dict):
-        return {key: finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def complain(error: Exception) -> None:

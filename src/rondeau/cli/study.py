@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from rondeau.cli.output import finite, note, print_json, print_table
+from rondeau.cli.output import note, print_json, print_table
 from rondeau.cli.train import run_training
 from rondeau.config import StudyConfig, flag
 from rondeau.errors import OptionError
+from rondeau.formats import finite
 
 if TYPE_CHECKING:
     from rondeau.language_model import LanguageModel

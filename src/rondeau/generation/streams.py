@@ -1,25 +1,20 @@
-"""Streams of characters from a model: the loop of reading a prefix, choosing, and reading on.
+"""Streams of characters from a model: a prefix continued, in one or several samples at once.
 
 Every stream has a random generator of its own, so that its text doesn't depend on its neighbours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
-import torch
 
 from rondeau.config import DecodingConfig
 from rondeau.errors import OptionError, UnsupportedError
-from rondeau.generation.writing import make_writer
-from rondeau.network.cells import map_carry
+from rondeau.generation.batching import Batch, FinishReason, Prompt
+from rondeau.generation.decoding import controls
 from rondeau.network.model import Model
-from rondeau.text.tokenizer import BOS, MASK, UNK, CharTokenizer
+from rondeau.text.tokenizer import BOS, MASK, UNK, CharTokenizer, Ids
 
-FinishReason = Literal["length", "stop", "end"]
 LONGEST_CHUNK = 32
 """Characters that are written before they are looked at; the first chunks are 1, 2, 4, … long."""
 
@@ -62,17 +57,12 @@ def generate_pieces(
         raise OptionError(f"--num-samples {num_samples}: must be at least 1")
     if stop == "":
         raise OptionError("--stop: needs at least one character")
-    if not model.causal:
-        raise UnsupportedError(
-            "generate: a bidirectional model reads what follows and cannot write it; "
-            "train one without --bidirectional, or one with --objective cloze and use infill"
-        )
+    refuse_to_write(model)
     return _pieces(
         model, tokenizer, prefix, length, decoding, seed, num_samples, stop, whole_documents
     )
 
 
-@torch.inference_mode()
 def _pieces(
     model: Model,
     tokenizer: CharTokenizer,
@@ -84,41 +74,42 @@ def _pieces(
     stop: str | None,
     whole_documents: bool,
 ) -> Iterator[Piece]:
-    model.eval()
-    banned = (UNK, MASK) if whole_documents else (UNK, BOS, MASK)
-    generators = [np.random.default_rng((seed, sample)) for sample in range(num_samples)]
-    ids = torch.from_numpy(np.concatenate([[BOS], tokenizer.encode(prefix)])[:, None])
-    _, carry = model.features(ids.to(model.output.weight.device), model.initial_carry(1))
-    carry = map_carry(lambda part: part.repeat(num_samples, 1), carry)
-    writer = make_writer(model, carry, decoding, banned)
+    batch = Batch(model)
+    prompt = Prompt(
+        ids=tokenizer.encode(prefix),
+        controls=controls(decoding, len(tokenizer), banned_ids(whole_documents)),
+        seeds=[(seed, sample) for sample in range(num_samples)],
+        length=length,
+        stops=stop_ids(tokenizer, [stop] if stop else []),
+    )
+    batch.add(prompt)
     characters = ("",) * len(tokenizer.specials) + tokenizer.characters
-    texts = [""] * num_samples
-    running = list(range(num_samples))
-    written, chunk = 0, 1
-    while running:
-        chunk = min(chunk, length - written)
-        uniforms = np.stack([generators[sample].random(chunk) for sample in running], 1)
-        written_ids = writer.write(uniforms).tolist()
-        ended: set[int] = set()
-        for row in written_ids:
-            written += 1
-            for sample, index in zip(running, row, strict=True):
-                if sample in ended:
-                    continue
-                texts[sample] += characters[index]
-                reason: FinishReason | None = None
-                if index == BOS:
-                    reason = "end"
-                elif stop is not None and texts[sample].endswith(stop):
-                    reason = "stop"
-                elif written == length:
-                    reason = "length"
-                if reason is not None:
-                    ended.add(sample)
-                yield Piece(sample, characters[index], reason)
-        if ended:
-            keep = [row for row, sample in enumerate(running) if sample not in ended]
-            running = [running[row] for row in keep]
-            if running:
-                writer.keep(np.array(keep))
-        chunk = min(2 * chunk, LONGEST_CHUNK)
+    chunk = 1
+    while batch.busy:
+        updates = [update for update in batch.turn(chunk) if update.stream is not None]
+        for step in range(chunk):
+            for _, sample, ids, reason, *_ in updates:
+                if sample is not None and step < len(ids):
+                    last = step == len(ids) - 1
+                    yield Piece(sample, characters[ids[step]], reason if last else None)
+        if updates:
+            chunk = min(2 * chunk, LONGEST_CHUNK)
+
+
+def refuse_to_write(model: Model) -> None:
+    """Raise UnsupportedError for a bidirectional model."""
+    if not model.causal:
+        raise UnsupportedError(
+            "generate: a bidirectional model reads what follows and cannot write it; "
+            "train one without --bidirectional, or one with --objective cloze and use infill"
+        )
+
+
+def banned_ids(whole_documents: bool) -> tuple[int, ...]:
+    """What is never written: `<unk>`, `<mask>`, and `<bos>` where documents have no end."""
+    return (UNK, MASK) if whole_documents else (UNK, BOS, MASK)
+
+
+def stop_ids(tokenizer: CharTokenizer, stops: Sequence[str]) -> list[Ids]:
+    """The ids of stop texts; one with an unknown character, which is never written, is left out."""
+    return [tokenizer.encode(stop) for stop in stops if not tokenizer.unknown(stop)]

@@ -1,9 +1,9 @@
 """Writers: from the state of some streams to their next ids, several steps at a call.
 
-Each step is logits, a choice (`decoding`), and the choice read. On the CPU all of it is one numba
-kernel, without the interpreter and without allocation, and a stream's ids don't depend on its
-neighbours; elsewhere the model's own forward pass is called. They know ids and no text: when a
-stream ends is `streams`' business.
+Each step is logits, a choice (`decoding`), and the choice read; streams join and leave between
+calls. On the CPU all of it is one numba kernel, without the interpreter and without allocation, and
+a stream's ids don't depend on its neighbours; elsewhere the model's own forward pass is called.
+They know ids and no text: when a stream ends is `batching`'s business.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,68 +20,104 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rondeau.compilation import CACHE, copy_with
-from rondeau.config import DecodingConfig
-from rondeau.generation.decoding import choose, choose_rows, controls
+from rondeau.generation.decoding import Choosers, Controls, Told, choose_rows, decide
 from rondeau.network.backends.gemm import padded_width
-from rondeau.network.backends.numba import pack, serves
+from rondeau.network.backends.numba import serves
+from rondeau.network.backends.products import multiply, pack
 from rondeau.network.backends.steps import STEPS, Steps, multiply32
 from rondeau.network.backends.threads import shared
-from rondeau.network.cells import map_carry
+from rondeau.network.cells import carry_parts, map_carry
 from rondeau.network.model import Model
 from rondeau.network.stack import StackCarry
 
 Array = NDArray[Any]
 
 
+class Written(NamedTuple):
+    """ids (S, B), and what is told of them (`Told`, each with the axes (S, B) first)."""
+
+    ids: Array
+    nats: Array
+    likely: Array
+    likely_nats: Array
+
+    def told(self, stream: int, steps: int, count: int) -> Told:
+        """What is told of the first steps of a stream that tells so many likeliest ids."""
+        likely, nats = (part[:steps, stream, :count] for part in (self.likely, self.likely_nats))
+        return Told(self.nats[:steps, stream].copy(), likely.copy(), nats.copy())
+
+
 class Writer(ABC):
-    """The streams that still run, each with its state."""
+    """The streams that still run, each with its state and its controls."""
+
+    def __init__(self, V: int) -> None:
+        """No stream yet."""
+        self.choosers = Choosers(V)
 
     @abstractmethod
-    def write(self, uniforms: Array) -> Array:
+    def write(self, uniforms: Array) -> Written:
         """The next ids (S, B), chosen at uniform numbers (S, B)."""
 
     @abstractmethod
+    def carry(self, stream: int) -> StackCarry:
+        """The state of one stream, (1, H): a copy."""
+
+    def add(self, carry: StackCarry, controls: Sequence[Controls]) -> None:
+        """More streams, after the others, from a carry (B, H)."""
+        self.choosers.add(controls)
+
     def keep(self, streams: Array) -> None:
         """Go on with these streams only."""
+        self.choosers.keep(streams)
 
 
-def make_writer(
-    model: Model, carry: StackCarry, decoding: DecodingConfig, banned: Sequence[int]
-) -> Writer:
-    """The writer for a model, where it is, from a carry of B streams."""
+def make_writer(model: Model) -> Writer:
+    """The writer for a model, where it is, with no stream yet."""
     cells = [cell for directions in model.stack.cells for cell in directions]
     ours = model.backend in ("auto", "numba") and all(map(serves, cells))
     kind = CompiledWriter if ours and cells[0].weight_h.dtype == torch.float32 else ModelWriter
-    return kind(model, carry, controls(decoding, model.vocabulary, banned))
+    return kind(model)
 
 
 class ModelWriter(Writer):
     """Any device, backend and type of numbers: the model's forward pass, step by step."""
 
-    def __init__(self, model: Model, carry: StackCarry, settings: tuple[Any, ...]) -> None:
-        """Take over a carry (B, H); settings: `decoding.controls`."""
-        self.model, self.carry, self.settings = model, carry, settings
-        self.features = carry[-1][0].h
-        if model.bridge is not None:
-            self.features = model.bridge(self.features)
+    def __init__(self, model: Model) -> None:
+        """Write with a model."""
+        super().__init__(model.vocabulary)
+        self.model, self.state = model, model.initial_carry(0)
 
-    def write(self, uniforms: Array) -> Array:
+    def write(self, uniforms: Array) -> Written:
         """The next ids (S, B), chosen at uniform numbers (S, B)."""
-        ids = np.empty(uniforms.shape, np.int64)
-        room = np.empty(self.model.vocabulary, np.int64)
-        for chosen, numbers in zip(ids, uniforms, strict=True):
-            logits = self.model.output(self.features).float().cpu().numpy()
-            choose_rows(logits, *self.settings, numbers, room, chosen)
-            read = torch.from_numpy(chosen[None]).to(self.features.device)
-            features, self.carry = self.model.features(read, self.carry)
-            self.features = features[0]
-        return ids
+        V = self.model.vocabulary
+        written = Written(*self.choosers.room(len(uniforms)))
+        room = np.empty(V, np.float32), np.empty(V, np.int64)
+        features = self.model.last_features(self.state)
+        for t, numbers in enumerate(uniforms):
+            logits = self.model.output(features).float().cpu().numpy()
+            rows = (part[t] for part in written)
+            choose_rows(logits, numbers, *self.choosers.arguments, *room, *rows)
+            read = torch.from_numpy(written.ids[t : t + 1]).to(features.device)
+            (features,), self.state = self.model.features(read, self.state)
+        return written
+
+    def carry(self, stream: int) -> StackCarry:
+        """The state of one stream, (1, H): a copy."""
+        state: StackCarry = map_carry(lambda part: part[stream : stream + 1].clone(), self.state)
+        return state
+
+    def add(self, carry: StackCarry, controls: Sequence[Controls]) -> None:
+        """More streams, after the others, from a carry (B, H)."""
+        super().add(carry, controls)
+        parts = zip(carry_parts(self.state), carry_parts(carry), strict=True)
+        joined = iter([torch.cat(pair) for pair in parts])
+        self.state = map_carry(lambda _: next(joined), self.state)
 
     def keep(self, streams: Array) -> None:
         """Go on with these streams only."""
-        rows = torch.from_numpy(streams).to(self.features.device)
-        self.carry = map_carry(itemgetter(rows), self.carry)
-        self.features = self.features[rows]
+        super().keep(streams)
+        rows = torch.from_numpy(streams).to(carry_parts(self.state)[0].device)
+        self.state = map_carry(itemgetter(rows), self.state)
 
 
 step: Any = STEPS["rnn"]
@@ -90,18 +126,25 @@ step: Any = STEPS["rnn"]
 def _write(
     first: int,
     last: int,
-    ids: Array,
     uniforms: Array,
-    banned: Array,
-    temperature: float,
-    k: int,
-    p: float,
+    ids: Array,
+    nats: Array,
+    likely: Array,
+    likely_nats: Array,
+    temperature: Array,
+    k: Array,
+    p: Array,
+    penalties: Array,
+    bias: Array,
+    seen: Array,
+    told: Array,
     W_bridge: Array,
     b_bridge: Array,
     W: Array,
     b: Array,
     features: Array,
     logits: Array,
+    weights: Array,
     room: Array,
     table: Array,
     rows: Array,
@@ -130,7 +173,10 @@ def _write(
             row = logits[i, :V]
             for j in range(V):
                 row[j] += b[j]
-            ids[t, i] = choose(row, banned, temperature, k, p, uniforms[t, i], room[i])
+            ids[t, i] = decide(
+                i, row, uniforms[t, i], temperature, k, p, penalties, bias, seen, told,
+                weights[i], room[i], nats[t], likely[t], likely_nats[t],
+            )  # fmt: skip
             rows[0, i] = ids[t, i]
         step(first, last, *arguments)
 
@@ -149,35 +195,48 @@ WRITE = {
 class CompiledWriter(Writer):
     """float32 on the CPU: one kernel for all the steps of a call."""
 
-    def __init__(self, model: Model, carry: StackCarry, settings: tuple[Any, ...]) -> None:
-        """Pack the model's weights and take over a carry (B, H); settings: `decoding.controls`."""
+    def __init__(self, model: Model) -> None:
+        """Pack the model's weights."""
+        super().__init__(model.vocabulary)
         cells = [directions[0] for directions in model.stack.cells]
         table: Tensor = cells[0].weight_x
         if model.embedding is not None:
-            table = model.embedding.weight @ table
-        self.steps = Steps(cells, table, [layer[0] for layer in carry])
+            # The product that reads a window: a state is the same to the bit, read or written.
+            table = multiply(model.embedding.weight, pack(table), table.shape[1])
+        self.steps = Steps(cells, table, [layer[0] for layer in model.initial_carry(0)])
         bridge = (np.empty(0, np.float32), np.empty(0, np.float32))
         if model.bridge is not None:
             bridge = _linear(model.bridge)
         self.output: tuple[Array, ...] = (*bridge, *_linear(model.output))
-        self.settings = settings
 
-    def write(self, uniforms: Array) -> Array:
+    def write(self, uniforms: Array) -> Written:
         """The next ids (S, B), chosen at uniform numbers (S, B)."""
-        ids = np.empty(uniforms.shape, np.int64)
         B, V = uniforms.shape[1], len(self.output[-1])
+        written = Written(*self.choosers.room(len(uniforms)))
         features, logits = (
             np.empty((B, padded_width(len(bias), bias.dtype)), np.float32)
             for bias in self.output[1::2]
         )
-        room = np.empty((B, V), np.int64)
-        buffers = features, logits, room
-        arguments = *self.settings, *self.output, *buffers, *self.steps.arguments
-        WRITE[self.steps.name](B, ids, np.ascontiguousarray(uniforms), *arguments)
-        return ids
+        buffers = features, logits, np.empty((B, V), np.float32), np.empty((B, V), np.int64)
+        arguments = (
+            *(*written, *self.choosers.arguments),
+            *(*self.output, *buffers, *self.steps.arguments),
+        )
+        WRITE[self.steps.name](B, np.ascontiguousarray(uniforms), *arguments)
+        return written
+
+    def carry(self, stream: int) -> StackCarry:
+        """The state of one stream, (1, H): a copy."""
+        return tuple((layer,) for layer in self.steps.stream(stream))
+
+    def add(self, carry: StackCarry, controls: Sequence[Controls]) -> None:
+        """More streams, after the others, from a carry (B, H)."""
+        super().add(carry, controls)
+        self.steps.add([layer[0] for layer in carry])
 
     def keep(self, streams: Array) -> None:
         """Go on with these streams only."""
+        super().keep(streams)
         self.steps.keep(streams)
 
 

@@ -74,6 +74,11 @@ class Model(nn.Module):
             outputs = self.bridge(outputs)
         return outputs, carry
 
+    def last_features(self, carry: StackCarry) -> Tensor:
+        """What the output layer reads of a carry (B, H) of a causal model, (B, width)."""
+        h: Tensor = carry[-1][0].h
+        return h if self.bridge is None else self.bridge(h)
+
     def forward(
         self, ids: Tensor, carry: StackCarry, *, generator: torch.Generator | None = None
     ) -> tuple[Tensor, StackCarry]:

@@ -25,7 +25,7 @@ from rondeau.network.model import parameter_count
 from rondeau.report.data import SEARCHED
 from rondeau.text.corpus import Corpus
 from rondeau.text.prepared import is_prepared
-from rondeau.text.reading import SUFFIXES
+from rondeau.text.sources import SUFFIXES
 from rondeau.training.defaults import fill_defaults
 
 FLOAT = 4

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
@@ -139,17 +140,28 @@ class Steps:
         self.weights = tuple(np.stack(parts) for parts in zip(*map(_weights, cells), strict=True))
         panels = [pack(cell.weight_x) for cell in cells[1:]]
         self.W = np.stack(panels) if panels else np.empty((0, 1), np.float32)
-        # Each layer's state has a place for its next one.
-        self.carry = [
-            np.stack([np.stack([part.numpy()] * 2) for part in parts])
-            for parts in zip(*carry, strict=True)
-        ]
-        self.keep(np.arange(self.carry[0].shape[2]))
+        self.kinds = [cell.carry_type for cell in cells]
+        self._set(_stacked(carry))
+
+    def add(self, carry: Sequence[Any]) -> None:
+        """More streams, after the others, from a carry a layer."""
+        pairs = zip(self.carry, _stacked(carry), strict=True)
+        self._set([np.concatenate(pair, 2) for pair in pairs])
 
     def keep(self, streams: Array) -> None:
         """Go on with these streams only."""
-        self.carry = [np.ascontiguousarray(part[:, :, streams]) for part in self.carry]
-        B, H = self.carry[0].shape[2:]
+        self._set([np.ascontiguousarray(part[:, :, streams]) for part in self.carry])
+
+    def stream(self, stream: int) -> list[Any]:
+        """The carry of one stream, a layer each, (1, H): a copy."""
+        return [
+            kind(*(torch.from_numpy(part[layer, 0, [stream]]) for part in self.carry))
+            for layer, kind in enumerate(self.kinds)
+        ]
+
+    def _set(self, carry: list[Array]) -> None:
+        self.carry = carry
+        B, H = carry[0].shape[2:]
         self.rows = np.zeros((1, B), np.int64)
         saved = np.empty((1, B, SAVED[self.name] * H), np.float32)
         buffers = np.empty((2, B, self.width), np.float32)
@@ -157,6 +169,14 @@ class Steps:
             *(self.table, self.rows, np.arange(B)[None], self.W, *buffers),
             *(*self.carry, saved, *self.weights),
         )
+
+
+def _stacked(carry: Sequence[Any]) -> list[Array]:
+    """A carry a layer as arrays (L, 2, B, H): each layer's state has a place for its next one."""
+    return [
+        np.stack([np.stack([part.numpy()] * 2) for part in parts])
+        for parts in zip(*carry, strict=True)
+    ]
 
 
 def _weights(cell: Cell) -> tuple[Array, ...]:
