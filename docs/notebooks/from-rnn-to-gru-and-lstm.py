@@ -2,8 +2,8 @@
 # # From RNN to GRU and LSTM
 #
 # Recurrent cells from their equations to a model that writes, on a text that is small enough to
-# watch. [cells.md](../cells.md) has the equations and pictures; here they run. It takes two or
-# three minutes on two cores.
+# watch. [cells.md](../cells.md) has the equations and pictures; here they run. It takes a
+# minute or two.
 #
 # Letters: T steps, B streams at once, D the size of an input, H that of a state, V the vocabulary.
 
@@ -180,7 +180,14 @@ folder = Path(tempfile.mkdtemp())
 models, histories = {}, {}
 for name in ("rnn", "gru", "lstm"):
     config = rondeau.TrainConfig(
-        cell=name, hidden=128, layers=1, dropout=0.3, steps=STEPS, lr=0.005, eval_every=25
+        cell=name,
+        hidden=128,
+        layers=1,
+        dropout=0.3,
+        lr=0.005,
+        steps=STEPS,
+        eval_every=25,
+        threads=1,  # so small a model gains little by more
     )
     training = rondeau.train((), config, out=folder / name)
     histories[name] = list(training)

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 从 RNN 到 GRU 和 LSTM
 #
-# 从循环单元的公式走到会写词的模型，用的文本小得可以全程看着它学。公式和示意图在[循环单元](../cells.zh.md)一页，这里让它们跑起来。在两个核上要两三分钟。
+# 从循环单元的公式走到会写词的模型，用的文本小得可以全程看着它学。公式和示意图在[循环单元](../cells.zh.md)一页，这里让它们跑起来。一两分钟跑完。
 #
 # 记号：T 是步数，B 是同时处理的文本路数，D 是输入的长度，H 是状态的长度，V 是词表的大小。
 
@@ -159,7 +159,14 @@ folder = Path(tempfile.mkdtemp())
 models, histories = {}, {}
 for name in ("rnn", "gru", "lstm"):
     config = rondeau.TrainConfig(
-        cell=name, hidden=128, layers=1, dropout=0.3, steps=STEPS, lr=0.005, eval_every=25
+        cell=name,
+        hidden=128,
+        layers=1,
+        dropout=0.3,
+        lr=0.005,
+        steps=STEPS,
+        eval_every=25,
+        threads=1,  # so small a model gains little by more
     )
     training = rondeau.train((), config, out=folder / name)
     histories[name] = list(training)

@@ -5,7 +5,7 @@
 # the songs that come with Rondeau and look inside while it reads: what its gates do on a few lines,
 # how long its units remember, how much of the text it uses, what it loses when a gate is held, and
 # how far a gradient reaches. `rondeau inspect RUN` makes a page of the like for any model; here
-# each picture is a few lines. It takes about a minute on two cores. [cells.md](../cells.md) has the
+# each picture is a few lines. It takes about a minute. [cells.md](../cells.md) has the
 # equations.
 
 # %%
@@ -36,7 +36,15 @@ COLOURS = dict(zip("fio", (pictures.COLOURS[k] for k in (0, 2, 4)), strict=True)
 
 # %%
 config = rondeau.TrainConfig(
-    cell="lstm", hidden=128, layers=1, dropout=0.3, lr=0.005, steps=STEPS, eval_every=20, gates=True
+    cell="lstm",
+    hidden=128,
+    layers=1,
+    dropout=0.3,
+    lr=0.005,
+    steps=STEPS,
+    eval_every=20,
+    gates=True,
+    threads=1,  # so small a model gains little by more
 )
 training = rondeau.train((), config, out=Path(tempfile.mkdtemp()) / "songs")
 looks = [event for event in training if event.gates]

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 门在做什么
 #
-# 门是 0 到 1 之间的数，每个神经元、每个字各有一个。这里用 Rondeau 自带的歌词训练一个 LSTM，在它阅读时看看里面：门在几行文字上怎么动，神经元记得多久，它用到了多少上文，把一个门固定住会损失什么，梯度能走多远。`rondeau inspect RUN` 可以为任何模型生成这样一页；这里每张图只要几行代码。在两个核上大约要一分钟。公式见[循环单元](../cells.zh.md)。
+# 门是 0 到 1 之间的数，每个神经元、每个字各有一个。这里用 Rondeau 自带的歌词训练一个 LSTM，在它阅读时看看里面：门在几行文字上怎么动，神经元记得多久，它用到了多少上文，把一个门固定住会损失什么，梯度能走多远。`rondeau inspect RUN` 可以为任何模型生成这样一页；这里每张图只要几行代码。大约一分钟跑完。公式见[循环单元](../cells.zh.md)。
 
 # %%
 import os
@@ -29,7 +29,15 @@ COLOURS = dict(zip("fio", (pictures.COLOURS[k] for k in (0, 2, 4)), strict=True)
 
 # %%
 config = rondeau.TrainConfig(
-    cell="lstm", hidden=128, layers=1, dropout=0.3, lr=0.005, steps=STEPS, eval_every=20, gates=True
+    cell="lstm",
+    hidden=128,
+    layers=1,
+    dropout=0.3,
+    lr=0.005,
+    steps=STEPS,
+    eval_every=20,
+    gates=True,
+    threads=1,  # so small a model gains little by more
 )
 training = rondeau.train((), config, out=Path(tempfile.mkdtemp()) / "songs")
 looks = [event for event in training if event.gates]
