@@ -88,10 +88,16 @@ def test_repairs_are_said_by_every_command_that_reads_a_text(rondeau, run, rhyme
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("hidden = 0x" + "f" * 5000, "--hidden a int too large to show: must be below"),
+        (
+            "hidden = 0x" + "f" * 5000,
+            "--hidden a int too large to show: must be a whole number below",
+        ),
         ("lr = 0x" + "f" * 300, "--lr .*: must be a finite number"),
         ("lr = 1" + "0" * 400, "--lr .*: must be a finite number"),
-        ("layers = 99999999999999999999", "--layers 99999999999999999999: must be below 2"),
+        (
+            "layers = 99999999999999999999",
+            "--layers 99999999999999999999: must be a whole number below 2",
+        ),
         ("cell = [[[]]]", r"--cell \[\[\[\]\]\]: choose one of"),
         ("encoding = 1979-05-27", "--encoding .*: must be a text"),
         ('"\\n" = 1', "unknown setting '.n'"),

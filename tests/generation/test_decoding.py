@@ -135,4 +135,4 @@ def test_impossible_controls_are_refused_by_name(controls, option):
 
 def test_whole_numbers_are_of_the_type_of_others_for_which_the_kernel_is_compiled():
     whole = controls(DecodingConfig(temperature=1, top_p=1), 5, ())
-    assert [type(value) for value in whole] == [np.ndarray, float, int, float]
+    assert [type(value) for value in whole[:3]] == [float, int, float]

@@ -36,6 +36,9 @@ def shown(found):
 def test_the_page_says_what_its_numbers_say(found):
     html, words = shown(found)
     assert [s.title for s in page(found, name="run").sections] == [
+        "How far back a loss is heard",
+        "What one step does",
+        "What windows throw away",
         "The reset gate, character by character",
         "The update gate, character by character",
         "How long units remember",

@@ -14,6 +14,7 @@ from rondeau.inspection.ablation import Ablation, ablate
 from rondeau.inspection.context import Context, Curve, context_curves
 from rondeau.inspection.features import Feature, features
 from rondeau.inspection.gates import GATES, Activity, Floats, record, select
+from rondeau.inspection.gradients import Gradients, gradients_through_time
 from rondeau.inspection.readable import Tracked, shifts, tracked
 from rondeau.inspection.reading import Reading, read
 from rondeau.inspection.units import saturation, time_constants
@@ -73,6 +74,7 @@ class Inspection:
 
     source: the text's name; characters: of it, recorded; ablation, context: None for a model that
     has no bits a character because it reads both sides (and for a plain RNN no ablation);
+    gradients: through time, None where the text is too short to go back over;
     shifts: how often facts were shifted around; chance: at most so many of the readable units are
     there by chance, on average.
     """
@@ -82,6 +84,7 @@ class Inspection:
     characters: int
     passage: str
     layers: tuple[Layer, ...]
+    gradients: Gradients | None
     shifts: int
     chance: float
     ablation: Ablation | None
@@ -98,6 +101,7 @@ class Inspection:
             "source": self.source,
             "characters": self.characters,
             "cell": self.config.cell,
+            "gradients": self.gradients and self.gradients.as_dict(),
             "layers": [_layer_as_dict(layer) for layer in self.layers],
             "ablation": self.ablation and _ablation_as_dict(self.ablation),
             "context": self.context and _context_as_dict(self.context),
@@ -141,6 +145,7 @@ def inspect(
         characters=reading.characters,
         passage="".join(reading.texts)[:PASSAGE],
         layers=layers,
+        gradients=gradients_through_time(model, np.concatenate(reading.framed), seed=seed),
         shifts=shifts(reading.characters),
         chance=len(layers) * len(facts) / (shifts(reading.characters) + 1),
         ablation=ablation,

@@ -16,6 +16,7 @@ from rondeau.language_model import LanguageModel
 from rondeau.report import inspection_pictures as pictures
 from rondeau.report import words
 from rondeau.report.illustrated import Page, Section, Table, write_page
+from rondeau.report.inspection_gradients import gradient_sections, reach_title
 from rondeau.report.inspection_held import (
     ablation_section,
     context_section,
@@ -23,6 +24,7 @@ from rondeau.report.inspection_held import (
     cost_title,
 )
 from rondeau.report.templates import render
+from rondeau.run.results import read_results
 
 NAME = "inspection"
 READABLE = 6
@@ -58,12 +60,18 @@ def write_inspection(
     folder = out or model.run.place(NAME)
     if out is None and folder.is_file():
         raise RunError(f"{folder}: is a file; name a folder with --out")
-    return write_page(page(found, name=model.run.path.resolve().name), folder, NAME)
+    seq_len = read_results(model.run)["settings"].get("seq_len")
+    return write_page(
+        page(found, name=model.run.path.resolve().name, seq_len=seq_len), folder, NAME
+    )
 
 
-def page(found: Inspection, *, name: str, reach: Sequence[Section] = ()) -> Page:
-    """The whole page; reach: what is said of gradients, which comes first."""
-    sections = [*reach, *_gates(found), _time_constants(found)]
+def page(found: Inspection, *, name: str, seq_len: int | None = None) -> Page:
+    """The whole page; seq_len: the window of the training, where it is known."""
+    sections = []
+    if found.gradients:
+        sections += gradient_sections(found.gradients, seq_len=seq_len)
+    sections += [*_gates(found), _time_constants(found)]
     if found.gates:
         sections.append(_saturation(found))
     sections.append(_readable(found))
@@ -100,7 +108,8 @@ def _about(found: Inspection) -> str:
 
 def _message(found: Inspection) -> list[str]:
     """What the page comes to, in a few sentences."""
-    said = [_held_times(found)]
+    said = [reach_title(found.gradients)] if found.gradients else []
+    said.append(_held_times(found))
     if found.ablation:
         said.append(cost_title(found, found.ablation))
     if found.context:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from rondeau.config import DecodingConfig
-from rondeau.errors import RunError
 from rondeau.evaluation.copies import Novelty, Span
 from rondeau.evaluation.scoring import ScoredCharacter
 from rondeau.files import write_output
@@ -54,11 +53,8 @@ def write_report(model: LanguageModel, *, out: Path | None = None) -> Path:
     if out is not None:
         write_output(out, content)
         return out
-    path = model.run.place(NAME)
-    if path.exists() and not path.is_file():
-        raise RunError(f"{path}: is not a file; remove it, or name another with --out")
     model.run.put(NAME, content)
-    return path
+    return model.run.place(NAME)
 
 
 def page(data: ReportData) -> str:

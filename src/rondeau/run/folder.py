@@ -136,12 +136,13 @@ class RunFolder:
             self._change(files, remove)
 
     def _change(self, files: Mapping[str, bytes], remove: Sequence[str]) -> None:
+        places = {name: self._writable(name) for name in files}
         before = self._settled()
         hashes = {name: [sha256(data)] for name, data in files.items()}
         during = before | {name: before.get(name, [ABSENT]) + new for name, new in hashes.items()}
         self._write_manifest(during)
         for name, data in files.items():
-            write_atomic(self.place(name), data)
+            write_atomic(places[name], data)
         after = {
             name: accepted
             for name, accepted in (before | hashes).items()
@@ -154,6 +155,13 @@ class RunFolder:
                 shutil.rmtree(target, ignore_errors=True)
             else:
                 target.unlink(missing_ok=True)
+
+    def _writable(self, name: str) -> Path:
+        """Where a file of the run is to be; RunError where something else lies there."""
+        path = self.place(name)
+        if path.exists() and not path.is_file():
+            raise RunError(f"{path}: is not a file; remove it")
+        return path
 
     def _settled(self) -> dict[str, list[str]]:
         """What the manifest names; of a change that was cut off, what came about."""
@@ -174,7 +182,7 @@ class RunFolder:
     def put(self, name: str, data: bytes) -> None:
         """Replace or add a file that the manifest doesn't name."""
         with one_at_a_time(self.path):
-            write_atomic(self.place(name), data)
+            write_atomic(self._writable(name), data)
 
     def tidy(self) -> None:
         """Remove what writers that were killed have left of files."""

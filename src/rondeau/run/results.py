@@ -22,7 +22,7 @@ COST = ROW | {
 LEAK = ROW | {"targets": int, "leaked_loss": float}
 CLOZE = ROW | {"gaps": int, "accuracy": float, "pseudo_perplexity": float}
 SHAPE = {
-    "settings": {"seed": int, "limit": (int, None, ABSENT)},
+    "settings": {"seed": int, "limit": (int, None, ABSENT), "seq_len": (int, ABSENT)},
     "data": {
         "sources": [str],
         "split": get_args(Split),
