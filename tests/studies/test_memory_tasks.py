@@ -108,6 +108,12 @@ def test_the_first_sentence_says_what_was_found_whatever_it_is():
     assert "the LSTM no lag" in named(20, 10, 0).sentences[0]
 
 
+def test_a_lag_that_is_learned_after_a_failure_does_not_count():
+    learned = {5: True, 10: False, 20: True}
+    found = tuple(Trial("gru", lag, well, 9, 0.5, 0.1) for lag, well in learned.items())
+    assert MemoryStudy("copy", MemoryConfig(), found).longest("gru") == 5
+
+
 def test_a_cell_that_learned_the_longest_lag_tried_may_go_further():
     found = MemoryStudy("copy", MemoryConfig(longest=20), named(5, 20, 10).trials)
     assert "the GRU 20 or more and the LSTM 10" in found.sentences[0]

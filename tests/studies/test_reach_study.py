@@ -92,6 +92,8 @@ def test_the_first_sentence_says_what_was_found_whatever_it_is():
     assert first.startswith("On this text only the GRU reaches further than a plain RNN")
     first = made_up(rnn_tanh=0.9, gru=0.5, lstm=0.9).sentences[0]
     assert first.startswith("On this text a plain RNN reaches as far as the cells with gates")
+    first = made_up(rnn_tanh=0.9, gru=0.5, lstm=0.4).sentences[0]
+    assert first.startswith("On this text a plain RNN reaches further than any cell with gates")
 
 
 def test_a_gradient_that_explodes_is_told():

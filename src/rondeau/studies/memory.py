@@ -14,6 +14,7 @@ network without memory reaches. Vectors and ids go straight into a stack: there 
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Iterator
@@ -146,8 +147,10 @@ class MemoryStudy:
         return list(dict.fromkeys(trial.cell for trial in self.trials))
 
     def longest(self, cell: str) -> int:
-        """The longest lag that a cell has learned; 0: none."""
-        return max((t.lag for t in self.trials if t.cell == cell and t.learned), default=0)
+        """The last lag that a cell learned before it first failed; 0: none. Later ones are luck."""
+        trials = (trial for trial in self.trials if trial.cell == cell)
+        learned = itertools.takewhile(lambda trial: trial.learned, trials)
+        return max((trial.lag for trial in learned), default=0)
 
     @property
     def sentences(self) -> list[str]:

@@ -40,8 +40,8 @@ def page(study: MemoryStudy) -> Page:
                 [
                     TASKS[study.task],
                     f"A lag is learned when {CRITERIA[study.task]}. Every cell has the same budget "
-                    "and the same sequences; after two lags in a row that it doesn't learn, longer "
-                    "ones are left out.",
+                    "and the same sequences. Its longest lag is the last before its first failure; "
+                    "after two failures in a row longer ones are left out.",
                 ],
                 picture=Picture(
                     f"memory-{study.task}",
@@ -110,5 +110,5 @@ def picture(study: MemoryStudy) -> bytes:
         else:
             axes.set_ylim(0, 1.05)
             axes.set_ylabel("share of symbols recalled")
-        axes.legend()
+        drawn.legend(loc="outside upper center", ncols=3)
         return as_png(drawn)

@@ -128,7 +128,9 @@ class ReachStudy:
         if len(further) == len(gated):
             return f"On this text a plain RNN reaches less far than any cell with gates: {figures}."
         if not further:
-            return f"On this text a plain RNN reaches as far as the cells with gates: {figures}."
+            most = max(_steps(cell, self.horizon) for cell in gated)
+            how = "further than any cell" if mine > most else "as far as the cells"
+            return f"On this text a plain RNN reaches {how} with gates: {figures}."
         names = listed([f"the {cell.title}" for cell in further])
         verb = "reaches" if len(further) == 1 else "reach"
         return f"On this text only {names} {verb} further than a plain RNN: {figures}."
