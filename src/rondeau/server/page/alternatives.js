@@ -27,8 +27,10 @@ export class Alternatives {
     const list = document.createElement("ul");
     const listed = character.alternatives.some((other) => other.character === character.character);
     const own = { character: character.character, probability: 2 ** -character.bits };
-    for (const other of listed ? character.alternatives : [...character.alternatives, own]) {
-      list.append(this.#entry(at, other, other.character === character.character));
+    const all = listed ? character.alternatives : [...character.alternatives, own];
+    const most = Math.max(...all.map(({ probability }) => probability));
+    for (const other of all) {
+      list.append(this.#entry(at, other, other.probability / most, other.character === character.character));
     }
     element.replaceChildren(heading, list);
     if (copy) {
@@ -47,17 +49,17 @@ export class Alternatives {
     this.element.hidden = true;
   }
 
-  #entry(at, { character, probability }, taken) {
+  #entry(at, { character, probability }, share, taken) {
     const entry = document.createElement("li");
     const button = document.createElement("button");
-    const [name, bar, share] = ["span", "span", "span"].map((tag) => document.createElement(tag));
+    const [name, bar, percent] = ["span", "span", "span"].map((tag) => document.createElement(tag));
     button.type = "button";
     name.textContent = visible(character);
     name.className = character.trim() ? "character" : "character named";
     bar.className = "bar";
-    bar.style.setProperty("--share", probability);
-    share.textContent = `${number(100 * probability, probability < 0.1 ? 1 : 0)} %`;
-    button.append(name, bar, share);
+    bar.style.setProperty("--share", share);
+    percent.textContent = `${number(100 * probability, probability < 0.1 ? 1 : 0)} %`;
+    button.append(name, bar, percent);
     if (taken) button.setAttribute("aria-current", "true");
     button.addEventListener("click", () => {
       this.close();

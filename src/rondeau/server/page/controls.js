@@ -2,7 +2,7 @@
 
 import { say } from "./words.js";
 
-const SEEDS = 2 ** 31;
+const SEEDS = 1_000_000; // Few enough to be read out.
 
 export class Controls {
   constructor(form, changed) {
