@@ -1,5 +1,5 @@
 # Every word sets up what it needs in .venv, with plain pip.
-.PHONY: demo test check bench reproduce clean
+.PHONY: demo serve test test-lm-eval check bench bench-serve reproduce clean
 
 PYTHON ?= python3
 RUN := .venv/bin/
@@ -7,14 +7,27 @@ RUN := .venv/bin/
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(RUN)python -m pip install --quiet --disable-pip-version-check 'torch>=2.11,<2.14'
-	$(RUN)python -m pip install --quiet --disable-pip-version-check --editable '.[test,quality]'
+	$(RUN)python -m pip install --quiet --disable-pip-version-check --editable '.[serve,test,quality]'
 	touch .venv/ready
 
 demo: .venv/ready  ## train on the embedded songs, sing, and say what to try next
 	$(RUN)python -m rondeau.cli.demo
 
+serve: .venv/ready  ## the page and the API of the newest demo model, trained if there is none
+	@ls runs/demo-*/manifest.json >/dev/null 2>&1 || $(RUN)python -m rondeau.cli.demo
+	$(RUN)rondeau serve "$$(ls -dt runs/demo-* | head -n 1)"
+
 test: .venv/ready  ## all tests
 	$(RUN)python -m pytest --numprocesses 2
+
+test-lm-eval: .venv/ready .venv-lm-eval/ready  ## lm-evaluation-harness beside evaluate, over HTTP
+	$(RUN)python benchmarks/harness.py .venv-lm-eval/bin/lm_eval
+
+.venv-lm-eval/ready:
+	$(PYTHON) -m venv .venv-lm-eval
+	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check 'torch>=2.11,<2.14'
+	.venv-lm-eval/bin/python -m pip install --quiet --disable-pip-version-check 'lm_eval[api]==0.4.13'
+	touch .venv-lm-eval/ready
 
 check: .venv/ready  ## style, types and the direction of imports
 	$(RUN)ruff check .
@@ -29,8 +42,11 @@ bench: .venv/ready  ## steps and generation beside their baselines and floors, a
 	$(RUN)python benchmarks/memory.py
 	$(RUN)python benchmarks/corpus.py
 
+bench-serve: .venv/ready  ## a server under load: 64 streams, first characters, clients that go
+	$(RUN)python benchmarks/serving.py
+
 reproduce: .venv/ready  ## the notebook's experiments: make reproduce CORPUS=jaychou_lyrics.txt.zip
 	$(RUN)rondeau reproduce --corpus $(CORPUS) --out reproduction
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-lm-eval .mypy_cache .pytest_cache .ruff_cache

@@ -81,15 +81,12 @@ def command_line(capsys, monkeypatch):
 @contextlib.contextmanager
 def listening(*models, access=None, **limits):
     """A server of loaded models on a port of its own: its address, and the application."""
-    import uvicorn
-
     from rondeau.server.app import Application
     from rondeau.server.limits import Limits
-    from rondeau.server.serving import bind
+    from rondeau.server.serving import Server, bind
 
     application = Application(models, access=access, limits=Limits(**limits))
-    config = uvicorn.Config(application.app, access_log=False, log_level="error")
-    server = uvicorn.Server(config)
+    server = Server(application, Limits(**limits))
     with bind("127.0.0.1", 0) as bound:
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([bound])))
         thread.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -63,6 +64,9 @@ def serve(
         raise OptionError(
             f"--host {host}: other machines reach it; give --api-key KEY, or --insecure"
         )
+    for origin in allow_origin:
+        if not re.fullmatch(r"https?://[^/\s]+", origin):
+            raise OptionError(f"--allow-origin {origin}: write it as https://example.org")
     models = [load(path, compute) for path in (run, *more)]
 
     def listening(address: str) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from rondeau.formats import finite
 from rondeau.generation.infill import Infilling
 from rondeau.server.context import Context
 from rondeau.server.errors import ApiError, declared
+from rondeau.server.events import Json
 from rondeau.server.schemas import (
     Infill,
     InfillRequest,
@@ -43,7 +44,7 @@ def routes(context: Context) -> APIRouter:
             }
             for scored in found.characters
         ]
-        return JSONResponse(
+        return Json(
             finite(
                 {
                     "object": "score",
@@ -71,9 +72,7 @@ def routes(context: Context) -> APIRouter:
             filling = aside.call(lambda: served.model.infill(body.text, **settings))
             found = await context.answer(request, filling)
         fillings = [{"text": f.text, "filled": list(f.filled), "bits": f.bits} for f in found]
-        return JSONResponse(
-            finite({"object": "infill", "model": served.name, "fillings": fillings})
-        )
+        return Json(finite({"object": "infill", "model": served.name, "fillings": fillings}))
 
     @router.post("/novelty", response_model=Novelty, responses=ERRORS)
     async def novelty(body: NoveltyRequest, request: Request) -> Response:
@@ -88,6 +87,6 @@ def routes(context: Context) -> APIRouter:
         found = await context.answer(
             request, aside.call(lambda: served.model.novelty(body.text, body.prefix))
         )
-        return JSONResponse({"object": "novelty", "model": served.name, **found.as_dict()})
+        return Json({"object": "novelty", "model": served.name, **found.as_dict()})
 
     return router

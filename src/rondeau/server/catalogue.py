@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from rondeau.server.choices import character
 from rondeau.server.context import Context
 from rondeau.server.errors import ApiError, declared
+from rondeau.server.events import Json
 from rondeau.server.models import Served
 from rondeau.server.schemas import (
     Detokenized,
@@ -43,7 +44,7 @@ def routes(context: Context) -> APIRouter:
     async def list_models() -> Response:
         """The runs that are served, the default one first."""
         data = [served.describe() for served in models.by_name.values()]
-        return JSONResponse({"object": "list", "data": data})
+        return Json({"object": "list", "data": data})
 
     @router.get(
         "/v1/models/{model_id}",
@@ -53,7 +54,7 @@ def routes(context: Context) -> APIRouter:
     )
     async def get_model(model_id: str) -> Response:
         """One of them."""
-        return JSONResponse(models.get(model_id).describe())
+        return Json(models.get(model_id).describe())
 
     @router.get(
         "/v1/models/{model_id}/report",
@@ -78,9 +79,7 @@ def routes(context: Context) -> APIRouter:
         else:
             text = served.model.normalise(body.prompt)
             ids = [BOS] * body.add_special_tokens + served.model.tokenizer.encode(text).tolist()
-        return JSONResponse(
-            {"tokens": ids, "count": len(ids), "max_model_len": limits.session_length}
-        )
+        return Json({"tokens": ids, "count": len(ids), "max_model_len": limits.session_length})
 
     @router.post("/detokenize", response_model=Detokenized, responses=ERRORS, tags=["tokens"])
     async def detokenize(body: DetokenizeRequest) -> Response:
@@ -89,19 +88,19 @@ def routes(context: Context) -> APIRouter:
         if any(index >= len(tokenizer) for index in body.tokens):
             message = f"tokens: an id is outside the vocabulary of {len(tokenizer)}"
             raise ApiError(400, message, param="tokens")
-        return JSONResponse({"prompt": "".join(character(tokenizer, i) for i in body.tokens)})
+        return Json({"prompt": "".join(character(tokenizer, i) for i in body.tokens)})
 
     @router.get(
         "/tokenizer_info", response_model=TokenizerInfo, responses=declared(404), tags=["tokens"]
     )
     async def tokenizer_info(model: str | None = None) -> Response:
         """The special tokens and the characters, in the order of their ids."""
-        return JSONResponse(_tokenizer(models.get(model)))
+        return Json(_tokenizer(models.get(model)))
 
     @router.get("/health", response_model=Health, responses=declared(), tags=["server"])
     async def health() -> Response:
         """Whether the server takes requests."""
-        return JSONResponse({"status": "ok", "version": __version__})
+        return Json({"status": "ok", "version": __version__})
 
     @router.get(
         "/metrics",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from rondeau.config import DecodingConfig
 from rondeau.generation.batching import Update
@@ -17,7 +17,7 @@ from rondeau.server.choices import Logprobs, Writing, character
 from rondeau.server.context import Context
 from rondeau.server.engine import Engine, Ticket
 from rondeau.server.errors import ApiError, declared
-from rondeau.server.events import DOCUMENTED, EventStream
+from rondeau.server.events import DOCUMENTED, EventStream, Json
 from rondeau.server.models import Served
 from rondeau.server.schemas import Completion, CompletionRequest, Decoding
 from rondeau.text.tokenizer import BOS, Ids
@@ -43,7 +43,7 @@ def routes(context: Context) -> APIRouter:
             # Refused here if at all: a stream's status is sent before its first event.
             ticket = answer.submit()
             return EventStream(answer.events(ticket), lambda: answer.engine.release(ticket))
-        return JSONResponse(await context.answer(request, answer.whole()))
+        return Json(await context.answer(request, answer.whole()))
 
     return router
 

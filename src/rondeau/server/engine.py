@@ -28,7 +28,8 @@ from rondeau.server.limits import Limits
 log = logging.getLogger("rondeau.server")
 TURN_SECONDS = 0.02
 """A turn should take about so long: who joins waits for one of them."""
-MOST_STEPS = 32
+LEAST_STEPS, MOST_STEPS = 16, 32
+"""Of a turn: each costs every client an event, whatever is in it."""
 
 
 class Observer(Protocol):
@@ -187,7 +188,7 @@ class Engine:
 
     def _run(self) -> None:
         torch.set_num_threads(self.threads)
-        batch, steps = self.model.batch(), 1
+        batch, steps = self.model.batch(), LEAST_STEPS
         while True:
             try:
                 while not (batch.busy and self._commands.empty()):
@@ -198,7 +199,7 @@ class Engine:
                 begun = time.monotonic()
                 updates = batch.turn(steps)
                 share = TURN_SECONDS / max(time.monotonic() - begun, 1e-9)
-                steps = max(1, min(MOST_STEPS, 2 * steps, round(steps * share)))
+                steps = max(LEAST_STEPS, min(MOST_STEPS, 2 * steps, round(steps * share)))
                 self._loop.call_soon_threadsafe(self._deliver, updates)
             except Exception:
                 log.exception("a turn has failed")

@@ -1,4 +1,7 @@
-"""Server-sent events: `data: {json}` and a blank line, and `data: [DONE]` at the end."""
+"""How answers are sent: JSON, or events `data: {json}` and at the end `data: [DONE]`.
+
+A vocabulary may hold half of a surrogate pair, which UTF-8 has no bytes for: it is sent as ?.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from rondeau.server.errors import ApiError
@@ -22,6 +25,14 @@ DOCUMENTED = {
     }
 }
 """The content of a streamed answer, for the OpenAPI document."""
+
+
+class Json(JSONResponse):
+    """One JSON object."""
+
+    def render(self, content: Any) -> bytes:
+        """Its bytes."""
+        return encoded(content)
 
 
 class EventStream(StreamingResponse):
@@ -51,5 +62,10 @@ async def _lines(objects: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]
 
 def event(value: dict[str, Any]) -> bytes:
     """One event."""
+    return b"data: " + encoded(value) + b"\n\n"
+
+
+def encoded(value: Any) -> bytes:
+    """JSON in UTF-8, in one line."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return b"data: " + text.encode("utf-8", "replace") + b"\n\n"
+    return text.encode("utf-8", "replace")

@@ -95,7 +95,7 @@ class Guard:
         preflight = scope["method"] == "OPTIONS"
         if self.access.api_key and path.startswith(KEYED) and not preflight:
             scheme, _, key = headers.get("authorization", "").partition(" ")
-            given, wanted = key.strip().encode(), self.access.api_key.encode()
+            given, wanted = key.strip().encode("latin-1"), self.access.api_key.encode()
             if scheme.lower() != "bearer" or not hmac.compare_digest(given, wanted):
                 challenge = {"WWW-Authenticate": "Bearer"}
                 message = "the API key is missing or wrong; send Authorization: Bearer KEY"

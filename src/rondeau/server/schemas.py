@@ -18,11 +18,13 @@ ModelName = Annotated[str | None, Field(description="A model's id; default: the 
 
 
 def whole(value: Any) -> Any:
-    """A JSON value with whole numbers as such, where it says 1.0 too."""
+    """A JSON value with whole numbers as such, where it says 1.0 too; ValueError for half characters."""
     if isinstance(value, dict):
         return {key: whole(part) for key, part in value.items()}
     if isinstance(value, list):
         return [whole(part) for part in value]
+    if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError("a text has half of a surrogate pair in it")
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

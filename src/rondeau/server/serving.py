@@ -79,14 +79,7 @@ async def _serve(
     limits: Limits,
     listening: Callable[[str], None],
 ) -> int:
-    config = uvicorn.Config(
-        application.app,
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        timeout_graceful_shutdown=int(limits.grace_seconds) + 5,
-    )
-    server = _Server(config)
+    server = Server(application, limits)
     loop = asyncio.get_running_loop()
     stopping: list[asyncio.Task[None]] = []
     came: list[int] = []
@@ -110,9 +103,21 @@ async def _serve(
     return 128 + came[0] if came else 0
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn's server, its signals left to us: it would raise them again at the end."""
+
+    def __init__(self, application: Application, limits: Limits) -> None:
+        """Serve an application, saying nothing but what goes wrong."""
+        config = uvicorn.Config(
+            application.app,
+            access_log=False,
+            log_level="error",
+            server_header=False,
+            timeout_graceful_shutdown=int(limits.grace_seconds) + 5,
+        )
+        super().__init__(config)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
         yield

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from rondeau.generation.batching import Update
 from rondeau.generation.trace import Trace
@@ -18,7 +18,7 @@ from rondeau.server.choices import character, pending
 from rondeau.server.completions import SEEDS, decoding_of
 from rondeau.server.context import Context
 from rondeau.server.errors import ApiError, declared
-from rondeau.server.events import DOCUMENTED, EventStream
+from rondeau.server.events import DOCUMENTED, EventStream, Json
 from rondeau.server.schemas import (
     Continuation,
     ContinueRequest,
@@ -52,12 +52,12 @@ def routes(context: Context) -> APIRouter:
         if body.text:
             reading = _Continuing(context, session, ContinueRequest(text=body.text))
             await context.answer(request, reading.whole())
-        return JSONResponse(store.add(session).describe(limits))
+        return Json(store.add(session).describe(limits))
 
     @router.get("/{session_id}", response_model=SessionSchema, responses=declared(404))
     async def get_session(session_id: str) -> Response:
         """The text so far."""
-        return JSONResponse(store.get(session_id).describe(limits))
+        return Json(store.get(session_id).describe(limits))
 
     @router.post(
         "/{session_id}/continue",
@@ -76,7 +76,7 @@ def routes(context: Context) -> APIRouter:
                 continuing.submit()
                 using.callback(continuing.release)
                 return EventStream(continuing.events(), using.pop_all().close)
-            return JSONResponse(await context.answer(request, continuing.whole()))
+            return Json(await context.answer(request, continuing.whole()))
         finally:
             using.close()
 
@@ -87,7 +87,7 @@ def routes(context: Context) -> APIRouter:
             forked = session.fork()
             position = len(session.text) if body.position is None else body.position
             await context.answer(request, forked.rewind(_inside(session, position)))
-        return JSONResponse(store.add(forked).describe(limits))
+        return Json(store.add(forked).describe(limits))
 
     @router.post("/{session_id}/undo", response_model=SessionSchema, responses=USED)
     async def undo_session(
@@ -100,13 +100,13 @@ def routes(context: Context) -> APIRouter:
             else:
                 position = len(session.text) - body.characters
             await context.answer(request, session.rewind(_inside(session, position)))
-            return JSONResponse(session.describe(limits))
+            return Json(session.describe(limits))
 
     @router.delete("/{session_id}", response_model=Deleted, responses=declared(404, 409))
     async def delete_session(session_id: str) -> Response:
         """Forget a session."""
         store.delete(session_id)
-        return JSONResponse({"id": session_id, "object": "session", "deleted": True})
+        return Json({"id": session_id, "object": "session", "deleted": True})
 
     return router
 
