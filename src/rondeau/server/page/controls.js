@@ -19,7 +19,7 @@ export class Controls {
     for (const name of ["temperature", "top-p"]) {
       const { value } = this.fields[name];
       const all = name === "top-p" && Number(value) === 1;
-      document.querySelector(`output[for="${name}"]`).textContent = all ? say("all") : Number(value).toFixed(2);
+      document.getElementById(`${name}-value`).textContent = all ? say("all") : Number(value).toFixed(2);
     }
   }
 

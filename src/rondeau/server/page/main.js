@@ -230,9 +230,11 @@ function busy(now) {
 function told(written, seed, reason, signal) {
   const count = written.length;
   const bits = number(written.reduce((sum, one) => sum + (one.bits ?? 0), 0) / Math.max(1, count), 2);
-  const line = say("written", { count, bits, seed });
-  const full = reason === "end" ? say("ended", { written: line }) : line;
-  get("status").textContent = signal.aborted ? `${say("stopped")} ${line}` : reason ? full : "";
+  const lines = [];
+  if (signal.aborted) lines.push(say("stopped"));
+  if (reason === "end") lines.push(say("ended"));
+  if (count) lines.push(say("written", { count, bits, seed }));
+  get("status").textContent = lines.join(" ");
   get("heard").textContent = count ? say("heard", { text: plain(written) }) : "";
 }
 

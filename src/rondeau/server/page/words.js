@@ -1,6 +1,6 @@
 // What the page says, in English and Chinese. It knows no elements but those with data-words.
 
-const WORDS = {
+export const WORDS = {
   en: {
     model: "Model", about: "About this model", otherLanguage: "中文", text: "Text",
     keyNeeded: "This server asks for an API key.", keySend: "Use it",
@@ -17,7 +17,7 @@ const WORDS = {
     keys: "Ctrl or ⌘ with Enter writes on, Esc stops. Click a character to see what else could stand there; Alt with ↓ does the same at the cursor.",
     loading: "Loading…", writing: "Writing…", reading: "Reading…", filling: "Filling…",
     written: "{count} characters, {bits} bits each on average. Seed {seed}.",
-    ended: "Here the model ended the text. {written}",
+    ended: "Here the model ended the text.",
     stopped: "Stopped.", undone: "Undone.", copied: "Copied.", saved: "The picture was saved.",
     notCopied: "The browser doesn't allow copying; select the text instead.",
     heard: "Written: {text}", kept: "Kept.",
@@ -60,7 +60,7 @@ const WORDS = {
     keys: "Ctrl（或 ⌘）加回车续写，Esc 停止。点一个字，看此处还可能是什么字；Alt 加 ↓ 在光标处同样可看。",
     loading: "正在载入……", writing: "正在写……", reading: "正在读……", filling: "正在填……",
     written: "共 {count} 字，平均每字 {bits} 比特。种子 {seed}。",
-    ended: "模型在此结束了全文。{written}",
+    ended: "模型在此结束了全文。",
     stopped: "已停止。", undone: "已撤销。", copied: "已复制。", saved: "图片已保存。",
     notCopied: "浏览器不允许复制，请自行选择文本。",
     heard: "写出：{text}", kept: "已选用。",
