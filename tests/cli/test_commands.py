@@ -309,8 +309,21 @@ def test_every_command_of_the_readmes_runs(rondeau, run, rhymes, tmp_path, monke
             words = cut_budget(words)
         elif words[0] == "reproduce":
             words += ["--epochs", "1"]
+        elif words[0] == "serve":
+            serve_for_a_moment(words)
+            continue
         code, _, stderr = rondeau(*words)
         assert code == 0, (command, stderr)
+
+
+def serve_for_a_moment(words):
+    """A server's command on a free port, told to stop once it listens."""
+    command = [sys.executable, "-m", "rondeau", *words, "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline().startswith(b"http://127.0.0.1:"), process.stderr.read()
+        process.terminate()
+        process.communicate()
+    assert process.returncode == 143
 
 
 def cut_budget(words):

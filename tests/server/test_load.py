@@ -3,8 +3,11 @@
 import json
 import queue
 import socket
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -179,6 +182,15 @@ def test_requests_that_are_broken_off_midway_leave_nothing(model):
         assert rows.get(timeout=60) == (0, False)
         assert engine._tickets == {}
         assert len(application.context.sessions) == 0
+
+
+def test_the_benchmark_finds_nothing_wrong_in_a_short_run(run):
+    script = Path(__file__).parents[2] / "benchmarks" / "serving.py"
+    short = ["--seconds", "0.5", "--streams", "8", "--cancelled", "20"]
+    command = [sys.executable, str(script), str(run), *short]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "20 cancelled" in result.stdout
 
 
 def test_sixty_four_streams_are_written_at_once_without_an_error(model):

@@ -52,6 +52,12 @@ def test_a_signal_lets_a_stream_end_properly(start, number, code):
     assert process.stderr.read() == ""
 
 
+def test_the_address_is_a_json_document_too(start):
+    process, first = start("--quiet", "--json")
+    document = first + process.stdout.readline() + process.stdout.readline()
+    assert json.loads(document)["address"].startswith("http://127.0.0.1:")
+
+
 def test_a_port_in_use_is_one_line(rondeau, run):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -32,6 +32,7 @@ def demo() -> int:
         "\nNow try:\n"
         f"  .venv/bin/rondeau generate {out} --prefix 月亮 --length 80 --num-samples 3\n"
         f"  .venv/bin/rondeau score {out} 雨落在铁皮屋顶\n"
+        f"  .venv/bin/rondeau serve {out}\n"
         "  .venv/bin/rondeau train YOUR_TEXT.txt --minutes 3"
     )
     return 0

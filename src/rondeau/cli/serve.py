@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from rondeau.cli.output import note
+from rondeau.cli.output import note, note_compilation, print_json
 from rondeau.cli.use import Computing, load
 from rondeau.config import ComputeConfig
 from rondeau.errors import OptionError
@@ -26,6 +26,7 @@ def serve(
     api_key: str | None = None,
     insecure: bool = False,
     allow_origin: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    json: bool = False,
     quiet: bool = False,
     compute: Computing = ComputeConfig(),  # noqa: B008
 ) -> None:
@@ -47,6 +48,8 @@ def serve(
         Listen on an address that other machines reach without a key.
     allow_origin
         Another origin whose pages may ask (CORS), such as https://example.org; can be repeated.
+    json
+        Print the address as one JSON document.
     quiet
         Say nothing but the address.
     """
@@ -70,7 +73,9 @@ def serve(
     models = [load(path, compute) for path in (run, *more)]
 
     def listening(address: str) -> None:
-        print(address, flush=True)
+        print_json({"address": address}) if json else print(address)
+        sys.stdout.flush()
+        note_compilation(quiet)
         if not quiet:
             note("Ctrl-C stops it")
 

@@ -18,7 +18,7 @@ ModelName = Annotated[str | None, Field(description="A model's id; default: the 
 
 
 def whole(value: Any) -> Any:
-    """A JSON value with whole numbers as such, where it says 1.0 too; ValueError for half characters."""
+    """A JSON value, 1.0 as the whole number that it is; ValueError for half a surrogate pair."""
     if isinstance(value, dict):
         return {key: whole(part) for key, part in value.items()}
     if isinstance(value, list):

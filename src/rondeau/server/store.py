@@ -13,6 +13,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
+from torch import Tensor
+
 from rondeau.network.cells import carry_parts
 from rondeau.network.stack import StackCarry
 from rondeau.server.errors import ApiError
@@ -38,10 +40,14 @@ class Session:
 
     @property
     def bytes(self) -> int:
-        """What is kept of it."""
-        states = [self.carry, *(carry for _, carry in self.checkpoints)]
-        tensors = {id(t): t for carry in states if carry for t in carry_parts(carry)}
-        return sum(t.nbytes for t in tensors.values()) + 4 * len(self.text)
+        """What is kept of it: states, the last one once, and the text."""
+        last = self.carry is not None and self.carry is not self.checkpoints[-1][1]
+        states = len(self.checkpoints) - 1 + last
+        return states * sum(part.nbytes for part in self._parts()) + 4 * len(self.text)
+
+    def _parts(self) -> list[Tensor]:
+        """A state, none for an empty text."""
+        return [] if self.carry is None else carry_parts(self.carry)
 
     def extend(self, text: str, carry: StackCarry) -> None:
         """Some more characters, and the state after them."""
