@@ -7,10 +7,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.conftest import RHYMES, SMALL, listening
 
 import rondeau
 from rondeau.server.guard import Access
-from tests.conftest import RHYMES, SMALL, listening
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 if CHROMIUM is None:
@@ -396,7 +396,7 @@ def test_nothing_keeps_anybody_out(page, address, scheme, width):
         page.get_by_text("Settings").click()
     write(page, text)
     check()
-    look_at(page, 5)
+    look_at(page, 2)
     expect(page.get_by_role("dialog")).to_be_visible()
     check()
     page.get_by_role("button", name="中文").click()

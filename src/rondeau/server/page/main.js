@@ -72,8 +72,12 @@ function read() {
 /** Have the model write on. */
 function write() {
   const decoding = begin();
-  if (!decoding || !able("sessions")) return;
+  if (!decoding) return;
   editor.remember();
+  goOn(decoding);
+}
+
+function goOn(decoding) {
   const start = editor.list.length;
   busy(true);
   perform(async (signal) => {
@@ -117,9 +121,12 @@ function writeWays() {
         }
       };
       await Promise.all(seeds.map(follow));
-      get("status").textContent = "";
       get("heard").textContent = lists.map((list) => say("heard", { text: plain(list.slice(start)) })).join("\n");
+    } catch (error) {
+      if (error.name !== "AbortError") discard();
+      throw error;
     } finally {
+      get("status").textContent = "";
       busy(false);
     }
   });
@@ -190,7 +197,8 @@ function branch(at, character) {
   editor.remember();
   const list = editor.list.slice(0, at);
   editor.set(character ? [...list, { character }] : list);
-  if (character) write();
+  const decoding = character && begin();
+  if (decoding) goOn(decoding);
   else read();
 }
 
