@@ -321,6 +321,29 @@ def test_characters_outside_the_first_plane_are_one_each(page, address):
     expect(look_at(page, 4)).to_contain_text("Instead of “白”")
 
 
+def test_the_field_lies_on_its_shades(page, address):
+    page.set_viewport_size({"width": 390, "height": 1200})
+    text = visit(page, address)
+    page.get_by_role("combobox", name="Model").select_option("cloze")  # Nothing opens at a click.
+    said = (
+        "AVATAR To fly, office fiancé — “WAVE” "
+        + "long" * 12
+        + "  end\n"
+        + "月亮，挂在（旧屋檐）。" * 4
+    )
+    text.fill(said)
+    boxes = page.locator("#shaded span").evaluate_all(
+        "all => all.map(one => one.getBoundingClientRect().toJSON())"
+    )
+    places = [at for at in range(1, len(said), 7) if not said[at].isspace()]
+    found = []
+    for at in places:
+        box = boxes[at]
+        page.mouse.click(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+        found.append(text.evaluate("field => field.selectionStart"))
+    assert found == places
+
+
 def test_a_server_that_stops_is_told_and_found_again_with_the_text_kept(page, faults, models):
     with listening(models[0]) as (address, _):
         text = visit(page, address)
