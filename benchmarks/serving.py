@@ -193,8 +193,8 @@ async def settled(server: Server) -> dict[str, float]:
 
 
 async def beside_a_slow_one(port: int, seconds: float) -> tuple[float, float]:
-    """Characters a second of four clients, alone and beside eight that read nothing."""
-    alone, _ = await load(port, 4, seconds)
+    """Characters a second of four clients, beside eight that read and eight that read nothing."""
+    twelve, _ = await load(port, 12, seconds)
     slow = [Client(port) for _ in range(8)]
     for number, client in enumerate(slow):
         await client.ask(
@@ -202,11 +202,10 @@ async def beside_a_slow_one(port: int, seconds: float) -> tuple[float, float]:
             **ENDLESS,
         )  # fmt: skip
         client.reader._transport.pause_reading()  # type: ignore[attr-defined]
-    await asyncio.sleep(1)
     beside, _ = await load(port, 4, seconds)
     for client in slow:
         client.leave()
-    return alone, beside
+    return twelve / 3, beside
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -230,7 +229,7 @@ async def measure(server: Server, options: argparse.Namespace) -> dict[str, floa
     )
     found["characters_many"], firsts = await load(port, options.streams, seconds)
     found["first_many_p95"] = percentile(firsts, 0.95)
-    found["alone"], found["beside_slow"] = await beside_a_slow_one(port, seconds / 6)
+    found["beside_fast"], found["beside_slow"] = await beside_a_slow_one(port, seconds / 6)
     await cancel(port, max(1, options.cancelled // 5))  # what is kept for good is there now
     before = await settled(server)
     await cancel(port, options.cancelled)
@@ -258,8 +257,8 @@ def report(found: dict[str, float], options: argparse.Namespace) -> None:
         f"{found['first_16_median'] / found['first_idle_median']:.1f}"
     )
     print(
-        f"four clients beside eight that read nothing: {found['beside_slow'] / found['alone']:.0%} "
-        "of their speed"
+        f"four clients beside eight that read nothing: {found['beside_slow']:,.0f} characters/s, "
+        f"beside eight that read {found['beside_fast']:,.0f}"
     )
     print(
         f"{options.cancelled} cancelled: {found['cancelled_memory_mib']:+.1f} MiB, "

@@ -1,5 +1,6 @@
 """Many clients: nobody waits for a slow one, who goes leaves nothing, who is too many is told."""
 
+import contextlib
 import json
 import queue
 import socket
@@ -135,23 +136,40 @@ def test_a_turn_that_fails_is_told_and_the_next_one_works(model, caplog):
     assert "a turn has failed" in caplog.text
 
 
+@contextlib.contextmanager
+def reading_nothing(address, **fields):
+    """A connection that has asked for a completion and reads no answer yet."""
+    host, port = address.removeprefix("http://").split(":")
+    body = json.dumps(fields).encode()
+    head = (
+        f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect((host, int(port)))
+        slow.sendall(head.encode() + body)
+        yield slow
+
+
+def test_a_client_that_takes_nothing_for_too_long_is_left(model):
+    with (
+        listening(model, send_seconds=0.2) as (address, application),
+        httpx.Client(base_url=address, timeout=60) as api,
+        reading_nothing(address, n=16, max_tokens=4096, logprobs=5, stream=True, **ENDLESS),
+    ):
+        (engine,) = application.context.models.engines
+        until(api, lambda: engine.running)
+        until(api, lambda: engine.idle)
+
+
 def test_a_client_that_reads_nothing_keeps_nobody_waiting(model):
     with (
         listening(model) as (address, _),
         httpx.Client(base_url=address, timeout=60) as api,
     ):
-        host, port = address.removeprefix("http://").split(":")
-        body = json.dumps(
-            {"prompt": "猫", "max_tokens": 4096, "stream": True, "logprobs": 5} | ENDLESS
-        )
-        head = (
-            f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body.encode())}\r\nConnection: close\r\n\r\n"
-        )
-        with socket.socket() as slow:
-            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            slow.connect((host, int(port)))
-            slow.sendall(head.encode() + body.encode())
+        fields = {"prompt": "猫", "max_tokens": 4096, "stream": True, "logprobs": 5} | ENDLESS
+        with reading_nothing(address, **fields) as slow:
             answers = [ask(api, seed=seed, max_tokens=50, **ENDLESS) for seed in range(20)]
             assert all(len(a.json()["choices"][0]["text"]) == 50 for a in answers)
             # It reads at last, and nothing is missing.

@@ -127,6 +127,19 @@ def test_a_stop_is_no_part_of_the_session(api):
     )
 
 
+def test_going_back_to_a_stop_needs_no_place_of_its_own(run):
+    import httpx
+
+    with (
+        listening(rondeau.load(run), streams=1) as (address, _),
+        httpx.Client(base_url=address, timeout=20) as api,
+    ):
+        text = go_on(api, begin(api, "猫"), length=60, seed=5, **ENDLESS)["text"]
+        session = begin(api, "猫")
+        found = go_on(api, session, length=60, seed=5, stop=text[7:10], **ENDLESS)
+        assert found["finish_reason"] == "stop"
+
+
 def test_the_end_of_a_document_is_told_and_the_session_stays_before_it(api):
     session = begin(api, "猫")
     found = go_on(api, session, length=5, logit_bias={"1": 100}, alternatives=1)

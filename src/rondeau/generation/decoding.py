@@ -33,7 +33,7 @@ class Controls(NamedTuple):
     """How one stream chooses.
 
     k: V for all; presence, frequency: subtracted from the logit of what has been written, once and
-    as often as it was (Keskar et al. 2019 in the form of OpenAI's API); bias (V): added to the
+    as often as it was (OpenAI's API); bias (V): added to the
     logits, −∞ for what is never written; told: how many of the likeliest ids are told with each
     choice, −1 for nothing.
     """
@@ -89,13 +89,16 @@ class Choosers:
     def __init__(self, V: int) -> None:
         """No stream yet."""
         integers, floats = np.empty(0, np.int64), np.empty(0)
-        logits = np.empty((0, V), np.float32)
-        penalties, seen = np.empty((0, 2), np.float32), np.empty((0, V), np.bool_)
-        self.arguments = (floats, integers, floats, penalties, logits, seen, integers)
+        penalties = np.empty((0, 2), np.float32)
+        bias, seen = np.empty((0, V), np.float32), np.empty((0, V), np.bool_)
+        self.arguments: tuple[Array, ...] = (
+            *(floats, integers, floats, penalties, bias, seen),
+            integers,
+        )
 
     def add(self, streams: Sequence[Controls]) -> None:
         """Some more streams."""
-        new = (
+        new: tuple[Array, ...] = (
             np.array([c.temperature for c in streams]),
             np.array([c.k for c in streams]),
             np.array([c.p for c in streams], np.float64),
@@ -105,11 +108,11 @@ class Choosers:
             np.array([c.told for c in streams]),
         )
         both = zip(self.arguments, new, strict=True)
-        self.arguments = tuple(np.concatenate(pair) for pair in both)  # type: ignore[assignment]
+        self.arguments = tuple(np.concatenate(pair) for pair in both)
 
     def keep(self, streams: Array) -> None:
         """Go on with these streams only."""
-        self.arguments = tuple(part[streams] for part in self.arguments)  # type: ignore[assignment]
+        self.arguments = tuple(part[streams] for part in self.arguments)
 
     def room(self, steps: int) -> tuple[Array, ...]:
         """Where kernels write so many steps of B streams: ids, and what is told of them."""

@@ -136,19 +136,24 @@ class Engine:
             ticket.fail(stopping())
         self._commands.put(None)
 
-    def submit(self, prompts: Sequence[Prompt], *, always: bool = False) -> Ticket:
+    def submit(self, prompts: Sequence[Prompt], *, at_once: bool = False) -> Ticket:
         """Write these as soon as there are places; ApiError where too many wait.
 
-        always: however many wait. Whoever submits must `release`.
+        at_once: whether there are places or not, for what belongs to a request that has one
+        already. Whoever submits must `release`.
         """
         if self._stopping:
             raise stopping()
         ticket = Ticket(prompts)
         free = self.limits.queue + self.limits.streams - self.running - self.queued
-        if sum(map(places, prompts)) > free and not always:
+        if at_once:
+            for prompt in prompts:
+                self._begin(prompt, ticket)
+        elif sum(map(places, prompts)) > free:
             raise busy("generation")
-        self._waiting.extend((prompt, ticket) for prompt in prompts)
-        self._admit()
+        else:
+            self._waiting.extend((prompt, ticket) for prompt in prompts)
+            self._admit()
         return ticket
 
     def release(self, ticket: Ticket) -> None:
@@ -167,9 +172,12 @@ class Engine:
             if self.running and self.running + places(prompt) > self.limits.streams:
                 return
             self._waiting.popleft()
-            self.running += places(prompt)
-            self._tickets[prompt] = ticket
-            self._commands.put(partial(Batch.add, prompt=prompt))
+            self._begin(prompt, ticket)
+
+    def _begin(self, prompt: Prompt, ticket: Ticket) -> None:
+        self.running += places(prompt)
+        self._tickets[prompt] = ticket
+        self._commands.put(partial(Batch.add, prompt=prompt))
 
     def _deliver(self, updates: Sequence[Update]) -> None:
         for update in updates:

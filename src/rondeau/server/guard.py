@@ -79,7 +79,7 @@ class Guard:
 
         try:
             await self.app(scope, again, answer)
-        except TimeoutError:
+        except _StalledError:
             log.warning("a client took nothing for %s s and was left", self.limits.send_seconds)
 
     def _check(self, scope: Scope) -> None:
@@ -128,6 +128,10 @@ class Guard:
         return b"".join(parts)
 
 
+class _StalledError(Exception):
+    """A client takes nothing of what it is sent."""
+
+
 class _Answer:
     """`send`, with headers added, bounded in time, and counted."""
 
@@ -142,8 +146,11 @@ class _Answer:
             route = self.scope.get("route")
             path = getattr(route, "path", None) or "other"
             self.metrics.requests.labels(path, str(message["status"])).inc()
-        async with asyncio.timeout(self.limits.send_seconds):
-            await self.send(message)
+        try:
+            async with asyncio.timeout(self.limits.send_seconds):
+                await self.send(message)
+        except TimeoutError:
+            raise _StalledError from None
 
 
 def _name(host: str) -> str:

@@ -72,7 +72,7 @@ class Session:
         if at < position:
             engine, ids = self.served.writer(), self.served.model.tokenizer.encode(self.text)
             prompt = self.served.model.prompt(ids[at:position], carry=carry, keep=True)
-            ticket = engine.submit([prompt], always=True)
+            ticket = engine.submit([prompt], at_once=True)
             try:
                 async for updates in ticket.turns():
                     carry = updates[-1].carry
