@@ -141,15 +141,15 @@ def command_line(capsys, monkeypatch):
 
 
 @contextlib.contextmanager
-def listening(*models, access=None, **limits):
-    """A server of loaded models on a port of its own: its address, and the application."""
+def listening(*models, access=None, port=0, **limits):
+    """A server of loaded models, on a port of its own: its address, and the application."""
     from rondeau.server.app import Application
     from rondeau.server.limits import Limits
     from rondeau.server.serving import Server, bind
 
     application = Application(models, access=access, limits=Limits(**limits))
     server = Server(application, Limits(**limits))
-    with bind("127.0.0.1", 0) as bound:
+    with bind("127.0.0.1", port) as bound:
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([bound])))
         thread.start()
         while not server.started:
