@@ -30,7 +30,7 @@ from rondeau.training.defaults import fill_defaults
 
 FLOAT = 4
 """Bytes of a number."""
-PROGRAM = 486 * 2**20
+PROGRAM = 508 * 2**20
 """Python, torch, numba and our compiled kernels."""
 FEWEST_READING, KEPT = 4, 5
 """Bytes that a byte of a file takes while it is read, at least, and a character afterwards."""
@@ -41,10 +41,14 @@ COMPRESSOR = 64 * 2**20
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 STATES = {"rnn": 1, "gru": 1, "lstm": 2}
-SAVED = {"rnn": 1, "gru": 4, "lstm": 5}
-"""What a step has for each unit of a layer: gates, states, and what else is kept of it."""
-GRAPH = {"rnn": 6, "gru": 17, "lstm": 22}
+SAVED = {"rnn": 0, "gru": 4, "lstm": 5}
+"""What a step has for each unit of a layer: gates, states, and what our kernels save of it."""
+GRAPH = {"rnn": 4, "gru": 9, "lstm": 13}
 """What autograd keeps of it, where PyTorch computes the steps."""
+AGAIN, BESIDE = 1.3, 0.7
+"""What is freed stays with the process, and may be too small for what comes next: a step needs more
+than it holds at once, and beside the largest need stands so much of the others.
+"""
 
 
 @dataclass(frozen=True)
@@ -76,16 +80,18 @@ class TextSize:
 def needed(config: TrainConfig, text: TextSize) -> int:
     """Bytes at the peak of a training whose settings are all filled in.
 
-    Steps and evaluations add up, though one comes after the other: what is freed stays with the
-    process, and is mostly too small for what comes next.
+    The program, the corpus, the model with its gradient and the optimiser's slots are there all the
+    time; a step, a checkpoint in the making, and what is computed at the end come in turn.
     """
     weights = FLOAT * parameter_count(ModelConfig.of(config), text.vocabulary)
     slots = 0 if config.optimizer == "sgd" else 2
-    # The model, its gradient and the optimiser's slots; and a checkpoint of it in the making.
-    model = (2 + slots + 1 + slots) * weights
-    later = max(_evaluation(config, text), _baselines(config, text), _copies(text))
-    corpus = KEPT * text.characters * text.in_memory
-    return PROGRAM + corpus + model + _step(config, text) + later
+    held = PROGRAM + KEPT * text.characters * text.in_memory + (2 + slots) * weights
+    in_turn = [
+        AGAIN * _step(config, text),
+        (1 + slots) * weights,
+        max(_evaluation(config, text), _baselines(config, text), _copies(text)),
+    ]
+    return held + int(BESIDE * sum(in_turn) + (1 - BESIDE) * max(in_turn))
 
 
 def _kernels(config: TrainConfig) -> bool:
@@ -123,7 +129,8 @@ def _evaluation(config: TrainConfig, text: TextSize) -> int:
     directions = 1 + bool(config.bidirectional)
     gates, states = GATES[config.cell], STATES[config.cell]
     assert config.layers is not None
-    units = 1 + states + (gates + states) * (config.layers > 1 or config.embedding is not None)
+    deep, projected = config.layers > 1, config.layers > 1 or config.embedding is not None
+    units = 1 + states + states * deep + gates * projected
     if not _kernels(config):
         units += gates + 2
     asked = texts if config.objective == "cloze" else rows
@@ -256,8 +263,9 @@ def _by_effect(config: TrainConfig, text: TextSize) -> list[_Setting]:
             ("limit", text.characters, 10_000),
         )
     ]
-    whole = needed(config, text)
-    return sorted(settings, key=lambda s: round(s.needs(max(1, s.value // 2)) / whole, 1))
+    tenth = needed(config, text) // 10
+    halves = {s.name: s.needs(max(1, s.value // 2)) for s in settings}
+    return sorted(settings, key=lambda s: (halves[s.name] - min(halves.values())) // tenth)
 
 
 def _remedy(config: TrainConfig, text: TextSize, most: int) -> str:
