@@ -185,7 +185,7 @@ class LanguageModel:
         return Prompt(
             ids=ids[1:] if begun else ids,
             controls=controls(
-                decoding or DecodingConfig(), len(self.tokenizer), banned, bias=bias, told=told
+                decoding or self.decoding, len(self.tokenizer), banned, bias=bias, told=told
             ),
             seeds=[(seed, sample) for sample in range(num_samples)] if length else (),
             length=length,
