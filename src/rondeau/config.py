@@ -285,14 +285,18 @@ class DecodingConfig(Settings):
     greedy: bool = False
     """Always take the most probable character."""
     presence_penalty: float = 0.0
-    """Subtracted from the logit of a character that has been written."""
+    """Subtracted from the logit of a character that has been written (−2 to 2)."""
     frequency_penalty: float = 0.0
-    """Subtracted from the logit of a character as often as it has been written."""
+    """Subtracted from the logit of a character as often as it has been written (−2 to 2)."""
 
     def check(self) -> None:
         """Raise OptionError for controls that leave nothing to choose from."""
         hot = self.temperature is None or self.temperature > 0
         require(hot, "temperature", self.temperature, "must be above 0 (--greedy)")
+        for name in ("presence_penalty", "frequency_penalty"):
+            penalty = getattr(self, name)
+            within = penalty is None or -2 <= penalty <= 2
+            require(within, name, penalty, "must be from -2 to 2")
         if self.top_k is not None:
             require(self.top_k >= 1, "top_k", self.top_k, "must be at least 1")
         if self.top_p is not None:
@@ -307,6 +311,12 @@ class AskedDecoding(DecodingConfig):
     """Divides the logits: below 1 safer, above 1 bolder (default: the run's, 0.8)."""
     greedy: bool | None = None  # type: ignore[assignment]
     """Always take the most probable character (default: the run's, no)."""
+    presence_penalty: float | None = None  # type: ignore[assignment]
+    """Subtracted from the logit of a character that has been written (−2 to 2; default: the run's,
+    0)."""
+    frequency_penalty: float | None = None  # type: ignore[assignment]
+    """Subtracted from the logit of a character as often as it has been written (−2 to 2; default:
+    the run's, 0)."""
 
     def over(self, run: DecodingConfig) -> DecodingConfig:
         """The run's settings with the user's in their places."""

@@ -136,3 +136,9 @@ def test_impossible_controls_are_refused_by_name(controls, option):
 def test_whole_numbers_are_of_the_type_of_others_for_which_the_kernel_is_compiled():
     whole = controls(DecodingConfig(temperature=1, top_p=1), 5, ())
     assert [type(value) for value in whole[:3]] == [float, int, float]
+
+
+@pytest.mark.parametrize("name", ["presence_penalty", "frequency_penalty"])
+def test_a_penalty_beyond_what_a_logit_can_bear_is_refused_by_name(name):
+    with pytest.raises(OptionError, match=f"--{name.replace('_', '-')} 1e\\+300: must be from -2"):
+        DecodingConfig(**{name: 1e300})
