@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import tempfile
 import threading
 from pathlib import Path
@@ -13,6 +14,9 @@ import torch
 
 import rondeau
 from rondeau.cli import main
+
+# Started in the background it would ignore Ctrl-C, and so would what it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples each time, however slow the machine.
 hypothesis.settings.register_profile("same", deadline=None, derandomize=True)

@@ -285,9 +285,9 @@ class DecodingConfig(Settings):
     greedy: bool = False
     """Always take the most probable character."""
     presence_penalty: float = 0.0
-    """Subtracted from the logit of a character that has been written (−2 to 2)."""
+    """Subtracted from the logit of a character that has been written (−100 to 100)."""
     frequency_penalty: float = 0.0
-    """Subtracted from the logit of a character as often as it has been written (−2 to 2)."""
+    """Subtracted from the logit of a character as often as it has been written (−100 to 100)."""
 
     def check(self) -> None:
         """Raise OptionError for controls that leave nothing to choose from."""
@@ -295,8 +295,8 @@ class DecodingConfig(Settings):
         require(hot, "temperature", self.temperature, "must be above 0 (--greedy)")
         for name in ("presence_penalty", "frequency_penalty"):
             penalty = getattr(self, name)
-            within = penalty is None or -2 <= penalty <= 2
-            require(within, name, penalty, "must be from -2 to 2")
+            within = penalty is None or -100 <= penalty <= 100
+            require(within, name, penalty, "must be from -100 to 100")
         if self.top_k is not None:
             require(self.top_k >= 1, "top_k", self.top_k, "must be at least 1")
         if self.top_p is not None:
@@ -312,11 +312,10 @@ class AskedDecoding(DecodingConfig):
     greedy: bool | None = None  # type: ignore[assignment]
     """Always take the most probable character (default: the run's, no)."""
     presence_penalty: float | None = None  # type: ignore[assignment]
-    """Subtracted from the logit of a character that has been written (−2 to 2; default: the run's,
-    0)."""
+    """Subtracted from the logit of a character that has been written (default: the run's, 0)."""
     frequency_penalty: float | None = None  # type: ignore[assignment]
-    """Subtracted from the logit of a character as often as it has been written (−2 to 2; default:
-    the run's, 0)."""
+    """Subtracted from the logit of a character as often as it has been written (default: the run's,
+    0)."""
 
     def over(self, run: DecodingConfig) -> DecodingConfig:
         """The run's settings with the user's in their places."""
