@@ -282,6 +282,17 @@ def test_a_text_that_is_not_where_it_is_said_to_lie(own, source):
     refuses(lambda: rondeau.load(own).corpus(), "was trained on it: put it back")
 
 
+def test_a_text_that_is_said_to_lie_among_far_more_is_read_no_further_than_the_runs_own(
+    own, tmp_path
+):
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "a.txt").write_text("小猫\n" * 2**16)
+    (tmp_path / "all" / "b.txt").write_text(" ")  # refused, if it is read
+    origin = json.loads((own / "private" / "corpus.json").read_bytes())
+    spoil(own, {"private/corpus.json": to_json(origin | {"sources": [str(tmp_path / "all")]})})
+    refuses(lambda: rondeau.load(own).corpus(), "no longer the text")
+
+
 def test_metrics_without_an_end_take_no_memory(own):
     path = own / METRICS
     wanted = read_events(RunFolder(own))

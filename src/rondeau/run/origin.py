@@ -19,6 +19,7 @@ from rondeau.run.folder import FORMAT_VERSION, RunFolder
 from rondeau.run.results import read_results
 from rondeau.text.corpus import Corpus
 from rondeau.text.loading import load_corpus
+from rondeau.text.prepared import is_prepared
 
 ORIGIN, KEPT = "private/corpus.json", "private/corpus.jsonl"
 MOST = 2**34
@@ -65,6 +66,14 @@ def _refuse_strange(folder: RunFolder, sources: Sequence[str]) -> None:
             )
 
 
+def _no_further(folder: RunFolder, config: TextConfig, sources: Sequence[str]) -> TextConfig:
+    """The settings of a text to stop reading it once it is longer than the run's ever was."""
+    if len(sources) == 1 and is_prepared(sources[0]):
+        return config
+    characters = sum(read_results(folder)["data"]["characters"].values())
+    return replace(config, limit=min(config.limit or MOST, characters + 1))
+
+
 def read_corpus(
     folder: RunFolder, config: TextConfig, *, sources: Sequence[str | Path] = ()
 ) -> Corpus:
@@ -80,6 +89,7 @@ def read_corpus(
         wanted, config = [folder.path / KEPT], replace(config, encoding=None)
     elif not sources:
         _refuse_strange(folder, origin["sources"])
+        config = _no_further(folder, config, origin["sources"])
     try:
         corpus = load_corpus(wanted, config)
     except CorpusError as error:

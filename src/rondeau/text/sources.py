@@ -110,16 +110,15 @@ def _files_in(folder: Path, repairs: Repairs) -> list[Path]:
     while folders:
         with os.scandir(folders.pop()) as entries:
             for entry in entries:
-                path = Path(entry.path)
                 if entry.is_dir(follow_symlinks=False):
-                    folders.append(path)
-                elif path.is_dir():
-                    repairs.add(str(folder), f"{path.name} is a link to a folder, passed over")
+                    folders.append(Path(entry.path))
+                elif entry.is_symlink() and Path(entry.path).is_dir():
+                    repairs.add(str(folder), f"{entry.name} is a link to a folder, passed over")
                 elif entry.name.endswith(SUFFIXES):
-                    if path.is_file():
-                        files.append(path)
+                    if Path(entry.path).is_file():
+                        files.append(Path(entry.path))
                     else:
-                        repairs.add(str(folder), f"{path.name} is not a file, passed over")
+                        repairs.add(str(folder), f"{entry.name} is not a file, passed over")
     if not files:
         raise CorpusError(f"{folder}: has no {', '.join(SUFFIXES)} file in it")
     return sorted(files)
