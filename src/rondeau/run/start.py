@@ -57,6 +57,9 @@ def beginning(folder: RunFolder) -> Iterator[None]:
         if not is_unfinished(folder.path):
             raise RunError(f"--out {folder.path}: another training has begun there; choose another")
         folder.tidy()
+        with contextlib.suppress(RunError):  # a damaged manifest
+            if named := folder.names():
+                folder.change({}, remove=named)
         # The manifest last: it says that the others are ours.
         for entry in sorted(_entries(folder.path), key=lambda entry: entry.name == MANIFEST):
             if entry != folder.path / LOCK:
