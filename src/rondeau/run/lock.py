@@ -34,11 +34,7 @@ def locked(folder: RunFolder) -> Iterator[None]:
     """Hold a run for training; RunError while another process does."""
     path = _place(folder)
     make_folder(path.parent)
-    try:
-        opened = path.open("a+", encoding="utf-8")
-    except PermissionError as error:
-        raise RunError(f"{path}: cannot be locked: {error.strerror}") from None
-    with opened as file:
+    with path.open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
