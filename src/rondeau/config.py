@@ -201,7 +201,9 @@ class TrainConfig(ComputeConfig, TextConfig, ModelConfig):
     """Share of units dropped between layers and on the output, one mask a window (default: by the
     size of the text, 0.5 to 0.1)."""
     batch: int = 32
-    """Number of parallel streams B."""
+    """Number of parallel streams B, of all processes together."""
+    accumulate: int = 1
+    """Compute the gradient in so many parts of the streams, one after another: less memory."""
     seq_len: int = 64
     """Steps T of a window: how far gradients reach back."""
     sampling: Literal["consecutive", "random"] = "consecutive"
@@ -234,6 +236,8 @@ class TrainConfig(ComputeConfig, TextConfig, ModelConfig):
     """Most minutes between checkpoints."""
     keep: int = 2
     """How many of the latest checkpoints are kept, beside the best."""
+    timeout: float = 300.0
+    """Seconds until processes that train together give up one that doesn't answer."""
     gates: bool = False
     """At each evaluation, record what share of each gate is shut or open."""
     detect_anomaly: bool = False
@@ -243,9 +247,10 @@ class TrainConfig(ComputeConfig, TextConfig, ModelConfig):
         """Raise OptionError for impossible values and for two budgets at once."""
         for part in (ModelConfig, TextConfig, ComputeConfig):
             part.check(self)
-        for name in ("batch", "seq_len"):
+        for name in ("batch", "accumulate", "seq_len"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
         require(self.keep >= 1, "keep", self.keep, "must be at least 1")
+        require(0 < self.timeout < 1e6, "timeout", self.timeout, "must be above 0 and below 1e6")
         numbers = ("epochs", "steps", "minutes", "lr", "eval_every", "checkpoint_every")
         for name in (*numbers, "checkpoint_minutes"):
             value = getattr(self, name)

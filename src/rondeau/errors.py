@@ -7,6 +7,7 @@
     │   ├── RunError             a run folder that is missing, damaged or of another kind
     │   └── UnsupportedError     a request that this model or backend cannot serve
     └── TrainingError            training cannot go on (a non-finite loss, a full disk)
+        └── PeerError            another of its processes failed, and tells why itself
 
 Every message is one line that names the option or file, the value and the remedy.
 """
@@ -42,3 +43,7 @@ class UnsupportedError(UserError):
 
 class TrainingError(RondeauError):
     """Training cannot go on; the last good checkpoint stays."""
+
+
+class PeerError(TrainingError):
+    """Another process of the same training failed, and tells why: once is enough."""

@@ -6,7 +6,7 @@ from torch import nn
 
 from rondeau.config import ModelConfig
 from rondeau.errors import UnsupportedError
-from rondeau.network.stack import Stack, drop
+from rondeau.network.stack import Masks, Stack, drop
 
 MODULES = [nn.RNN, nn.GRU, nn.LSTM]
 
@@ -66,7 +66,7 @@ def test_two_windows_with_the_carry_between_them_are_one_long_window():
 
 def test_dropout_acts_between_layers_in_training_only_with_one_mask_a_window():
     vectors = torch.ones(5, 2, 40)
-    dropped = drop(vectors, 0.5, torch.Generator().manual_seed(0))
+    dropped = drop(vectors, 0.5, Masks(torch.Generator().manual_seed(0), slice(None), 2))
     assert set(dropped.unique().tolist()) == {0.0, 2.0}
     assert torch.equal(dropped[0], dropped[4])
     stack = Stack.from_config(ModelConfig(hidden=8, layers=2, dropout=0.5), 3)

@@ -30,6 +30,13 @@ def pick_device(name: Device) -> torch.device:
 MOST_THREADS = 1024
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @functools.cache
 def keep_freed_memory() -> None:
     """Tell glibc to keep what a step frees for the next one, instead of giving it back.
@@ -51,8 +58,6 @@ def set_threads(count: int | None) -> int:
     """
     if count is not None and not 1 <= count <= MOST_THREADS:
         raise OptionError(f"--threads {count}: must be from 1 to {MOST_THREADS}")
-    if count is None and hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    torch.set_num_threads(count or os.cpu_count() or 1)
+    torch.set_num_threads(count or processors())
     keep_freed_memory()
     return torch.get_num_threads()

@@ -6,13 +6,12 @@ output is one GEMM for a whole window, with its own weights or the embedding's.
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rondeau.config import Backend, ModelConfig
 from rondeau.network.loss import linear_cross_entropy
-from rondeau.network.stack import Stack, StackCarry, drop
+from rondeau.network.stack import Masks, Stack, StackCarry, drop
 
 
 class Model(nn.Module):
@@ -48,6 +47,13 @@ class Model(nn.Module):
         return self.stack.initial_carry(batch)
 
     @property
+    def tables(self) -> list[Tensor]:
+        """The parameters of which a window reads some rows and no others are learned from."""
+        if self.embedding is None:
+            return [cell.weight_x for cell in self.stack.cells[0]]
+        return [] if self.config.tie_weights else [self.embedding.weight]
+
+    @property
     def causal(self) -> bool:
         """Whether an output depends on the past only."""
         return not self.config.bidirectional
@@ -58,7 +64,7 @@ class Model(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def features(
-        self, ids: Tensor, carry: StackCarry, *, generator: torch.Generator | None = None
+        self, ids: Tensor, carry: StackCarry, *, masks: Masks | None = None
     ) -> tuple[Tensor, StackCarry]:
         """ids (T, B) -> what the output layer reads, (T, B, width), and the last carry."""
         config = self.config
@@ -66,10 +72,10 @@ class Model(nn.Module):
         if self.embedding is not None:
             inputs = self.embedding(ids)
             if self.training and config.dropout_input:
-                inputs = drop(inputs, config.dropout_input, generator)
-        outputs, carry = self.stack(inputs, carry, backend=self.backend, generator=generator)
+                inputs = drop(inputs, config.dropout_input, masks)
+        outputs, carry = self.stack(inputs, carry, backend=self.backend, masks=masks)
         if self.training and config.dropout:
-            outputs = drop(outputs, config.dropout, generator)
+            outputs = drop(outputs, config.dropout, masks)
         if self.bridge is not None:
             outputs = self.bridge(outputs)
         return outputs, carry
@@ -80,10 +86,10 @@ class Model(nn.Module):
         return h if self.bridge is None else self.bridge(h)
 
     def forward(
-        self, ids: Tensor, carry: StackCarry, *, generator: torch.Generator | None = None
+        self, ids: Tensor, carry: StackCarry, *, masks: Masks | None = None
     ) -> tuple[Tensor, StackCarry]:
         """ids (T, B) and a carry -> logits (T, B, V) and the last carry."""
-        features, carry = self.features(ids, carry, generator=generator)
+        features, carry = self.features(ids, carry, masks=masks)
         return self.output(features), carry
 
     def loss(
@@ -93,16 +99,19 @@ class Model(nn.Module):
         carry: StackCarry,
         *,
         asked: Tensor | None = None,
-        generator: torch.Generator | None = None,
+        masks: Masks | None = None,
     ) -> tuple[Tensor, StackCarry]:
         """Mean cross-entropy in nats of targets (T, B) after ids (T, B), and the last carry.
 
-        asked: the targets that count, (T, B) of bool; all of them without it.
+        asked: the targets that count, (T, B) of bool; all of them without it. Of none the
+        loss is zero, and so is its gradient.
         """
-        features, carry = self.features(ids, carry, generator=generator)
+        features, carry = self.features(ids, carry, masks=masks)
         rows, wanted = features.flatten(0, 1), targets.flatten()
         if asked is not None:
             rows, wanted = rows[asked.flatten()], wanted[asked.flatten()]
+            if not len(rows):
+                return self.output(rows).sum(), carry
         if self.backend in ("auto", "numba"):
             loss = linear_cross_entropy(rows, self.output.weight, self.output.bias, wanted)
         else:

@@ -6,6 +6,7 @@ that reads forwards and one that reads backwards. It knows no vocabulary and no 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Self, cast
 
 import torch
@@ -30,10 +31,33 @@ def make_cell(config: ModelConfig, input_size: int, *, hidden_bias: bool = True)
     return RNNCell(input_size, config.hidden, activation=config.activation, hidden_bias=hidden_bias)
 
 
-def drop(vectors: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
-    """Dropout of a (T, B, N) window with one mask for all its steps (Gal & Ghahramani 2016)."""
+@dataclass(frozen=True)
+class Masks:
+    """What draws dropout's masks for some streams of a batch: the same ones as for all of it.
+
+    streams: which of the `batch` streams; generator: drawn from as often as masks are asked for.
+    """
+
+    generator: torch.Generator
+    streams: slice
+    batch: int
+
+    def draw(self, vectors: Tensor, keep: float) -> Tensor:
+        """Ones with probability `keep`, else zeros, (1, B, N) for vectors (T, B, N)."""
+        mask = vectors.new_empty(1, self.batch, vectors.shape[-1])
+        return mask.bernoulli_(keep, generator=self.generator)[:, self.streams]
+
+
+def drop(vectors: Tensor, share: float, masks: Masks | None) -> Tensor:
+    """Dropout of a (T, B, N) window with one mask for all its steps (Gal & Ghahramani 2016).
+
+    Without `masks` from torch's global generator.
+    """
     keep = 1 - share
-    mask = vectors.new_empty(1, *vectors.shape[1:]).bernoulli_(keep, generator=generator)
+    if masks is None:
+        mask = vectors.new_empty(1, *vectors.shape[1:]).bernoulli_(keep)
+    else:
+        mask = masks.draw(vectors, keep)
     return vectors * (mask / keep)
 
 
@@ -86,7 +110,7 @@ class Stack(nn.Module):
         carry: StackCarry,
         *,
         backend: Backend = "auto",
-        generator: torch.Generator | None = None,
+        masks: Masks | None = None,
     ) -> tuple[Tensor, StackCarry]:
         """inputs (T, B, D) or ids (T, B) -> outputs (T, B, H or 2 H) and the last carry.
 
@@ -95,7 +119,7 @@ class Stack(nn.Module):
         last: list[tuple[Any, ...]] = []
         for depth, (directions, states) in enumerate(zip(self.cells, carry, strict=True)):
             if depth and self.training and self.dropout:
-                inputs = drop(inputs, self.dropout, generator)
+                inputs = drop(inputs, self.dropout, masks)
             read = [unroll(directions[0], inputs, states[0], backend=backend)]
             if len(directions) == 2:
                 outputs, state = unroll(directions[1], inputs.flip(0), states[1], backend=backend)

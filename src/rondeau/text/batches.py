@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from rondeau.text.documents import Ring
 from rondeau.text.tokenizer import UNK, Ids
 
+ALL = slice(None)
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -36,19 +38,23 @@ class Windows:
         """Steps in which as many ids are read as the ring has."""
         return len(self.ring) / (self.batch * self.seq_len)
 
-    def at(self, step: int) -> tuple[Ids, Ids]:
-        """Inputs and targets of a step, (T, B) each: targets are the inputs one later."""
+    def at(self, step: int, *, streams: slice = ALL) -> tuple[Ids, Ids]:
+        """Inputs and targets of a step, (T, B) each: targets are the inputs one later.
+
+        streams: only these of the B, the same as in all of them; no others are read.
+        """
         N = len(self.ring)
         generator = np.random.default_rng((self.seed, step))
         if self.random:
             starts = generator.integers(0, N, self.batch)
         else:
             starts = np.arange(self.batch) * N // self.batch + step * self.seq_len
-        positions = (starts + np.arange(self.seq_len + 1)[:, None]) % N
+        positions = (starts[streams] + np.arange(self.seq_len + 1)[:, None]) % N
         window = self.ring[positions].astype(np.int64)
         rare = self.seen_once[window]
         if rare.any():
-            window[rare & (generator.random(window.shape) < 0.5)] = UNK
+            drawn = generator.random((self.seq_len + 1, self.batch))[:, streams]
+            window[rare & (drawn < 0.5)] = UNK
         return window[:-1], window[1:]
 
 

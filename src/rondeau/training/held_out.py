@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
+
 from rondeau.config import DecodingConfig
 from rondeau.evaluation.cloze import evaluate_cloze
-from rondeau.evaluation.perplexity import evaluate
+from rondeau.evaluation.perplexity import Evaluation, evaluate
 from rondeau.generation.streams import generate_pieces
 from rondeau.language_model import LanguageModel
 from rondeau.network.model import Model
@@ -19,6 +21,7 @@ from rondeau.text.documents import Documents
 from rondeau.text.splits import SPLIT_NAMES
 from rondeau.text.tokenizer import CharTokenizer
 from rondeau.training.events import Measure
+from rondeau.training.group import Group
 from rondeau.training.model_card import Numbers
 
 SAMPLED_CHARACTERS, REPORTED_TRAIN = 20_000, 60_000
@@ -52,14 +55,14 @@ def sample_documents(
 
 
 def look(
-    model: Model, tokenizer: CharTokenizer, documents: Documents, *, whole: bool
+    model: Model, tokenizer: CharTokenizer, documents: Documents, *, whole: bool, group: Group
 ) -> tuple[float, int, Measure]:
     """Mean loss in nats on a sample of the validation split, its targets, and what it measures."""
     if model.config.objective == "cloze":
         restored = evaluate_cloze(model, tokenizer, documents, split="validation", gaps=GAPS)
         return restored.nats, restored.gaps, "pseudo-perplexity"
     chosen = sample_documents(documents, pieces=not whole)
-    cost = evaluate(model, tokenizer, chosen, split="validation", whole=whole)
+    cost = evaluate_together(group, model, tokenizer, chosen, split="validation", whole=whole)
     return cost.nats, cost.targets, "leaked loss" if cost.leaks else "perplexity"
 
 
@@ -81,7 +84,38 @@ def sample_texts(
     return ("".join(piece.text for piece in pieces),)
 
 
-def final_numbers(model: LanguageModel) -> list[Numbers]:
+def evaluate_together(
+    group: Group,
+    model: Model,
+    tokenizer: CharTokenizer,
+    documents: Sequence[str],
+    *,
+    split: str,
+    whole: bool,
+) -> Evaluation:
+    """`evaluate`, the documents shared out among the processes of a group."""
+    if group.size == 1:
+        return evaluate(model, tokenizer, documents, split=split, whole=whole)
+    own = documents[group.rank :: group.size]
+    cost = evaluate(model, tokenizer, own, split=split, whole=whole) if any(own) else None
+    names = ("targets", "characters", "utf8_bytes", "unknown", "bits", "known_bits")
+    sums = group.sum(*(getattr(cost, name, 0) for name in names))
+    targets, characters, utf8_bytes, unknown = map(int, sums[:4])
+    # Probes differ by their documents: a model leaks where one of them has shown it.
+    leaks = group.joined(torch.tensor([cost.leak if cost else 0.0]), group.size)
+    return Evaluation(
+        split=split,
+        targets=targets,
+        characters=characters,
+        utf8_bytes=utf8_bytes,
+        bits=sums[4],
+        unknown=unknown,
+        known_bits=sums[5],
+        leak=float(leaks.max()),
+    )
+
+
+def final_numbers(model: LanguageModel, group: Group) -> list[Numbers]:
     """The best model on every split: whole, but for a large training text, of which a sample."""
     corpus = model.corpus()
     splits = [name for name in SPLIT_NAMES if corpus.parts[name]]
@@ -94,5 +128,13 @@ def final_numbers(model: LanguageModel) -> list[Numbers]:
         if sample:
             pieces = not corpus.whole_documents
             documents = sample_documents(corpus.train, pieces=pieces, most=REPORTED_TRAIN)
-        numbers.append(replace(model.evaluate_documents(documents, split=name), sample=sample))
+        cost = evaluate_together(
+            group,
+            model.model,
+            model.tokenizer,
+            documents,
+            split=name,
+            whole=model.whole_documents,
+        )
+        numbers.append(replace(cost, sample=sample))
     return numbers

@@ -8,6 +8,7 @@ saved state and its number, so that a resumed training repeats the bits. How one
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import time
 from collections.abc import Iterator
@@ -21,9 +22,7 @@ from rondeau.errors import TrainingError
 from rondeau.evaluation.perplexity import Evaluation
 from rondeau.language_model import LanguageModel
 from rondeau.network.cells import carry_parts, detach, map_carry
-from rondeau.network.device import set_threads
 from rondeau.network.model import Model
-from rondeau.network.stack import StackCarry
 from rondeau.report.page import write_report
 from rondeau.run.checkpoints import (
     Checkpoint,
@@ -36,17 +35,17 @@ from rondeau.run.lock import locked
 from rondeau.run.weights import load_weights, read_shape, read_weights, weights_to_bytes
 from rondeau.text.batches import fit_windows
 from rondeau.text.corpus import Corpus
-from rondeau.text.masking import hide
 from rondeau.training import records
-from rondeau.training.anomaly import anomalies_named
 from rondeau.training.budget import EVALUATIONS, fixed_steps, seconds_per_step, steps_in_time
 from rondeau.training.defaults import fill_defaults
-from rondeau.training.events import Event, HeldOut
+from rondeau.training.events import Event, GateShares, HeldOut
+from rondeau.training.group import ALONE, Group
 from rondeau.training.held_out import SAMPLED_CHARACTERS, final_numbers, look, sample_texts
+from rondeau.training.learning import Learner
 from rondeau.training.memory import failures_told, largest
 from rondeau.training.model_card import Numbers
 from rondeau.training.optimisation import clip_gradient, learning_rate, make_optimizer
-from rondeau.training.restoring import checked_state
+from rondeau.training.restoring import checked_state, told
 from rondeau.training.saturation import gate_shares
 
 EVENT_STEPS = 10
@@ -77,11 +76,12 @@ class Training:
         folder: RunFolder,
         *,
         device: torch.device,
+        group: Group = ALONE,
     ) -> None:
         """Fix everything that the settings leave open; nothing is written yet."""
-        set_threads(config.threads)
+        group.set_threads(config.threads)
         config, chosen = fill_defaults(config, corpus.train.characters)
-        self.corpus, self.folder, self.device = corpus, folder, device
+        self.corpus, self.folder, self.device, self.group = corpus, folder, device, group
         self.tokenizer = corpus.tokenizer
         self.windows, note = fit_windows(
             corpus.train.ring,
@@ -94,8 +94,7 @@ class Training:
         self.notes = (*corpus.repairs, *corpus.notes, *(said for said in (chosen, note) if said))
         self.config = config
         self.model = self._new_model()
-        self.generator = torch.Generator(device)
-        self.carry: StackCarry = self.model.initial_carry(self.windows.batch)
+        self.learner = self._learner(self.model)
         steps = fixed_steps(config, self.windows.steps_per_epoch)
         if steps is None:
             steps = self._measured_steps(config)
@@ -103,14 +102,14 @@ class Training:
         self.steps, self.looks = steps, every
         self.config = replace(config, steps=steps, epochs=None, minutes=None, eval_every=every)
         self._begin()
-        self.interrupted = False
+        self.interrupted = self.stopping = False
         self.numbers: list[Numbers] = []
         self.verdict: list[str] = []
 
     def _begin(self) -> None:
         """The state before the first step, but for the weights."""
         self.optimizer = make_optimizer(self.model, self.config)
-        self.carry = self.model.initial_carry(self.windows.batch)
+        self.carry = self.learner.initial_carry()
         self.step = 0
         self.rate = 1.0
         self.losses: list[torch.Tensor] = []
@@ -126,6 +125,10 @@ class Training:
         model.backend = "reference" if self.config.detect_anomaly else self.config.backend
         return model
 
+    def _learner(self, model: Model) -> Learner:
+        """What gives a model its gradients."""
+        return Learner(model, self.windows, self.config, group=self.group, device=self.device)
+
     @property
     def carried(self) -> bool:
         """Whether the state of a window is the start of the next."""
@@ -138,7 +141,10 @@ class Training:
         return self.step >= self.steps or bool(patience and self.looks_since_best >= patience)
 
     def interrupt(self) -> None:
-        """Ask for an end after the step under way: the iteration saves and stops."""
+        """Ask for an end after the step under way: the iteration saves and stops.
+
+        Of several processes one is enough, and all stop after the same step.
+        """
         self.interrupted = True
 
     def __iter__(self) -> Iterator[Event]:
@@ -149,13 +155,18 @@ class Training:
         can't be written or memory runs out: the last checkpoint stays. RunError while another
         process trains here.
         """
-        with self._failures_told(), locked(self.folder):
+        with self._failures_told(), self._held():
             yield from self._events()
+
+    def _held(self) -> contextlib.AbstractContextManager[None]:
+        """The run's lock, which the first process has for all."""
+        return locked(self.folder) if self.group.first else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def _failures_told(self) -> Iterator[None]:
         """Files that can't be written and memory that can't be had, in one line each."""
         with (
+            self.group.in_contact(lambda: f"after step {self.step}"),
             records.failed_writes_told(self.folder, lambda: f"after step {self.step}"),
             failures_told(self._what_helps),
         ):
@@ -164,10 +175,10 @@ class Training:
     def _events(self) -> Iterator[Event]:
         clock = saved = time.perf_counter()
         note: str | None = None
-        while not self.done and not self.interrupted:
+        while not self.done and not self._is_stopped():
             self.model.train()
             try:
-                loss, norm = self._learn()
+                loss, norm, since = self._learn(time.perf_counter() - saved)
             except _NonFiniteError as error:
                 note = self._step_back(error)
                 continue
@@ -177,10 +188,11 @@ class Training:
             event: Event | None = None
             if at_look or self.step % EVENT_STEPS == 0 or self.step == 1:
                 event = self._event(norm, time.perf_counter() - clock, at_look, note)
-                records.append_event(self.folder, event)
+                if self.group.first:
+                    records.append_event(self.folder, event)
                 self.losses, note = [], None
-            start = time.perf_counter()
-            if self._checkpoint_due(at_look, start - saved):
+            if self._checkpoint_due(at_look, since):
+                start = time.perf_counter()
                 self._save()
                 saved = time.perf_counter()
                 clock += saved - start
@@ -189,6 +201,10 @@ class Training:
                 clock = time.perf_counter()
         if self.interrupted and self.step:  # before the first step there is nothing to save
             self._save()
+
+    def _is_stopped(self) -> bool:
+        """Whether it is interrupted: for several processes, once all know."""
+        return self.stopping or (self.interrupted and self.group.size == 1)
 
     def _event(self, norm: float, spent: float, at_look: bool, note: str | None) -> Event:
         """What there is to tell after a step, after so many seconds since the event before."""
@@ -204,9 +220,13 @@ class Training:
             tokens_per_second=len(self.losses) * tokens / spent,
             seconds=self.seconds,
             held_out=self._look() if at_look else None,
-            gates=gate_shares(self.model, self.corpus) if at_look and self.config.gates else None,
+            gates=self._gates() if at_look and self.config.gates else None,
             note=note,
         )
+
+    def _gates(self) -> tuple[GateShares, ...] | None:
+        """Gates on a little text, which the first process tells."""
+        return gate_shares(self.model, self.corpus) if self.group.first else None
 
     def _checkpoint_due(self, at_look: bool, seconds: float) -> bool:
         """Whether to save, so many seconds after the last time: always a new best, and the end."""
@@ -220,7 +240,7 @@ class Training:
         if self.rate < 1 or self.config.detect_anomaly:
             raise error
         step = self.step + 1
-        self.restore(latest_checkpoint(self.folder)[0])
+        self.restore(self._latest())
         self.rate = SLOWER
         return (
             f"step {step:,}: the {error.what} is not finite; going on after step {self.step:,} at "
@@ -231,12 +251,12 @@ class Training:
         """Train to the end, evaluate the best model on every split, write it down, return it."""
         for _ in self:
             pass
-        with self._failures_told(), locked(self.folder):
-            if not self.folder.has("model.safetensors"):
+        with self._failures_told(), self._held():
+            first, source = self.group.first, "model.safetensors"
+            if self.group.tell(b"none" if first and not self.folder.has(source) else b""):
                 self._save()
-            source = str(self.folder.path / "model.safetensors")
-            weights = read_weights(self.folder, "model.safetensors", read_shape(self.folder))
-            load_weights(self.model, weights, source)
+            best = read_weights(self.folder, source, read_shape(self.folder)) if first else b""
+            load_weights(self.model, self.group.tell(best), str(self.folder.path / source))
             model = LanguageModel(
                 self.model.eval(),
                 self.tokenizer,
@@ -244,11 +264,12 @@ class Training:
                 whole_documents=self.corpus.whole_documents,
                 corpus=self.corpus,
             )
-            self.numbers = final_numbers(model)
-            costs = [number for number in self.numbers if isinstance(number, Evaluation)]
-            self.verdict = model.verdict(costs) if costs else []
-            records.write_results(self, self.numbers)
-            write_report(model)
+            self.numbers = final_numbers(model, self.group)
+            if first:
+                costs = [number for number in self.numbers if isinstance(number, Evaluation)]
+                self.verdict = model.verdict(costs) if costs else []
+                records.write_results(self, self.numbers)
+                write_report(model)
         return model
 
     def _what_helps(self) -> str:
@@ -264,31 +285,43 @@ class Training:
         if checkpoint is None:
             self.model.load_state_dict(self._new_model().state_dict())
             self._begin()
-            records.cut_events(self.folder, 0)
+            if self.group.first:
+                records.cut_events(self.folder, 0)
             return
         source = f"{self.folder.path}, checkpoint {checkpoint.step}"
         load_weights(self.model, checkpoint.weights, source)
-        state = checked_state(
-            checkpoint, optimizer=self.optimizer, carry=carry_parts(self.carry), source=source
-        )
+        whole = carry_parts(self.model.initial_carry(self.windows.batch))
+        state = checked_state(checkpoint, optimizer=self.optimizer, carry=whole, source=source)
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = checkpoint.step
-        parts = iter(state["carry"])
+        parts = iter(part[self.learner.streams] for part in state["carry"])
         self.carry = map_carry(lambda _: next(parts).to(self.device), self.carry)
         self.best, self.best_step = state["best"], state["best_step"]
         self.looks_since_best = state["looks_since_best"]
         self.seconds, self.rate = state["seconds"], state["rate"]
         self.losses = list(state["losses"].to(self.device))
-        records.cut_events(self.folder, checkpoint.step)
-        self._name(checkpoint)
+        if self.group.first:
+            records.cut_events(self.folder, checkpoint.step)
+            self._name(checkpoint)
 
-    def _learn(self) -> tuple[torch.Tensor, float]:
-        """One step: window, loss, gradient, clipping, update -> the loss, the gradient's norm."""
+    def _latest(self) -> Checkpoint | None:
+        """The latest good checkpoint, which the first process reads."""
+        return told(self.group, lambda: latest_checkpoint(self.folder)[0])
+
+    def _learn(self, since: float) -> tuple[torch.Tensor, float, float]:
+        """One step: window, loss, gradient, clipping, update -> the loss, the gradient's norm.
+
+        since: seconds since the last checkpoint; those of the first process come back.
+        """
         rate = self._rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        carry = self.carry if self.carried else self.model.initial_carry(self.windows.batch)
-        loss, carry = self._backward(self.model, self.step, carry)
+        carry = self.carry if self.carried else self.learner.initial_carry()
+        loss, carry, (stops, since) = self.learner.gradient(
+            self.step, carry, self.interrupted, since if self.group.first else 0.0
+        )
+        if self.group.size > 1 and stops:
+            self.interrupted = self.stopping = True
         norm = float(clip_gradient(self.model, self.config.clip))
         if not (torch.isfinite(loss) and norm < float("inf")):
             what = "gradient" if torch.isfinite(loss) else "loss"
@@ -300,51 +333,23 @@ class Training:
             )
         self.optimizer.step()
         self.carry = detach(carry)
-        return loss.detach(), norm
+        return loss, norm, since
 
     def _rate(self, step: int) -> float:
         """The learning rate of a step, less after a step back."""
         return self.rate * learning_rate(step, self.steps, self.config)
 
-    def _backward(
-        self, model: Model, step: int, carry: StackCarry
-    ) -> tuple[torch.Tensor, StackCarry]:
-        inputs, targets, asked = self._window(step)
-        self.generator.manual_seed((self.config_seed << 32) + step)
-        model.zero_grad()
-        with anomalies_named(step) if self.config.detect_anomaly else contextlib.nullcontext():
-            loss, carry = model.loss(inputs, targets, carry, asked=asked, generator=self.generator)
-            loss.backward()  # type: ignore[no-untyped-call]
-        return loss, carry
-
-    def _window(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """Inputs and targets (T, B) of a step, and which targets count, where not all do."""
-        inputs, targets = self.windows.at(step)
-        asked = None
-        if self.model.config.objective == "cloze":
-            targets = inputs
-            inputs, hidden = hide(targets, (self.windows.seed, step))
-            asked = torch.from_numpy(hidden).to(self.device)
-        read, wanted = (torch.from_numpy(ids).to(self.device) for ids in (inputs, targets))
-        return read, wanted, asked
-
-    @property
-    def config_seed(self) -> int:
-        """The seed, folded so that it and a step make one seed of dropout."""
-        return self.windows.seed % 2**31
-
     def _measured_steps(self, config: TrainConfig) -> int:
-        optimizer: torch.optim.Optimizer | None = None
+        model = copy.deepcopy(self.model).train()
+        learner, optimizer = self._learner(model), make_optimizer(model, config)
+        carry = learner.initial_carry()
 
-        def run_step(model: Model, step: int) -> None:
-            nonlocal optimizer
-            optimizer = optimizer or make_optimizer(model, config)
-            model.train()
-            self._backward(model, step, self.carry)
+        def run_step(step: int) -> None:
+            learner.gradient(step, carry)
             clip_gradient(model, config.clip)
             optimizer.step()
 
-        per_step = seconds_per_step(self.model, run_step)
+        per_step = seconds_per_step(run_step, self.group)
         tokens = self.windows.batch * self.windows.seq_len
         characters = min(SAMPLED_CHARACTERS, self.corpus.validation.characters)
         per_look = 0.5 * per_step * characters / tokens
@@ -356,7 +361,7 @@ class Training:
             return None
         whole = self.corpus.whole_documents
         loss, targets, measure = look(
-            self.model, self.tokenizer, self.corpus.validation, whole=whole
+            self.model, self.tokenizer, self.corpus.validation, whole=whole, group=self.group
         )
         best = self.best is None or loss < self.best
         if not math.isfinite(loss):
@@ -368,14 +373,20 @@ class Training:
             self.best, self.best_step, self.looks_since_best = loss, self.step, 0
         else:
             self.looks_since_best += 1
-        samples = sample_texts(self.model, self.tokenizer, seed=self.config.seed, whole=whole)
+        samples: tuple[str, ...] = ()
+        if self.group.first:
+            samples = sample_texts(self.model, self.tokenizer, seed=self.config.seed, whole=whole)
         return HeldOut(loss=loss, targets=targets, best=best, measure=measure, samples=samples)
 
     def _save(self) -> None:
+        parts = carry_parts(self.carry)
+        carry = [self.group.joined(part.cpu(), self.windows.batch).clone() for part in parts]
+        if not self.group.first:
+            return
         weights = weights_to_bytes(self.model)
         state: dict[str, Any] = {
             "optimizer": self.optimizer.state_dict(),
-            "carry": [part.cpu().clone() for part in carry_parts(self.carry)],
+            "carry": carry,
             "best": self.best,
             "best_step": self.best_step,
             "looks_since_best": self.looks_since_best,

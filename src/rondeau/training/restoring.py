@@ -6,7 +6,7 @@ runs of an earlier version don't have gets its value from the start of a trainin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ from torch import Tensor
 from rondeau.errors import RunError
 from rondeau.formats import misfit
 from rondeau.run.checkpoints import Checkpoint
+from rondeau.run.states import state_from_bytes, state_to_bytes
+from rondeau.training.group import Group
 
 STATE = {
     "optimizer": {"state": dict},
@@ -28,6 +30,19 @@ STATE = {
 }
 ADDED = {"rate": 1.0, "losses": torch.empty(0)}
 """What 0.1.0 didn't save."""
+
+
+def told(group: Group, find: Callable[[], Checkpoint | None]) -> Checkpoint | None:
+    """A checkpoint that the first process of a group finds, for all of them."""
+    found = find() if group.first else None
+    if group.size == 1:
+        return found
+    step = int(group.tell(str(found.step).encode() if found else b"-1"))
+    if step < 0:
+        return None
+    weights = group.tell(found.weights if found else b"")
+    state = group.tell(state_to_bytes(found.state) if found else b"")
+    return found or Checkpoint(step, weights, state_from_bytes(state, "what the first one told"))
 
 
 def checked_state(

@@ -1,0 +1,213 @@
+"""The processes of one training: who they are, and what they tell each other. It knows no model.
+
+torchrun starts them and torch.distributed carries what they say. A training in one process is a
+group of one, to which all of this is nothing. Every method but `share` is for all of them at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from rondeau.errors import OptionError, PeerError, RondeauError, TrainingError
+from rondeau.machine import out_of_memory
+from rondeau.network.device import processors, set_threads
+
+LOST = re.compile(r"gloo|nccl|connection|timed? ?out|store|rank ", re.IGNORECASE)
+"""What the messages of torch.distributed have in them where another process can't be reached."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Process number `rank`, from 0 on, of `size`; the first one writes and prints for all."""
+
+    rank: int = 0
+    size: int = 1
+    timeout: float = 0.0
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes and prints."""
+        return self.rank == 0
+
+    def set_threads(self, count: int | None) -> None:
+        """Use so many threads (default: a fair share of the processors)."""
+        if count is None and self.size > 1:
+            count = max(1, processors() // processes(local=True))
+        set_threads(count)
+
+    def share(self, count: int, *, rank: int | None = None) -> slice:
+        """The part of `count` things that is this process's, or another's: each has its own."""
+        rank = self.rank if rank is None else rank
+        return slice(count * rank // self.size, count * (rank + 1) // self.size)
+
+    def sum(self, *values: float) -> list[float]:
+        """The sums of everybody's numbers, the same to the bit for all."""
+        return self.sum_later(*values)()
+
+    def sum_later(self, *values: float | Tensor) -> Callable[[], list[float]]:
+        """The same begun now, for when it is asked for."""
+        if self.size == 1:
+            return lambda: [float(value) for value in values]
+        sums = torch.tensor([float(value) for value in values], dtype=torch.float64)
+        work = dist.all_reduce(sums, async_op=True)
+
+        def wait() -> list[float]:
+            work.wait()
+            return sums.tolist()
+
+        return wait
+
+    def each(self, value: int) -> list[int]:
+        """Everybody's number, by rank."""
+        if self.size == 1:
+            return [value]
+        values = torch.zeros(self.size, dtype=torch.int64)
+        dist.all_gather_into_tensor(values, torch.tensor([value]))
+        return values.tolist()
+
+    def tell(self, data: bytes = b"") -> bytes:
+        """What the first one says, to all."""
+        if self.size == 1:
+            return data
+        length = torch.tensor([len(data)])
+        dist.broadcast(length, 0)
+        said = torch.frombuffer(bytearray(data or b"\0"), dtype=torch.uint8)
+        if not self.first:
+            said = torch.zeros(max(1, int(length)), dtype=torch.uint8)
+        dist.broadcast(said, 0)
+        return said.numpy().tobytes()[: int(length)]
+
+    def joined(self, part: Tensor, count: int) -> Tensor:
+        """Everybody's share (n, …) of `count` rows, one after another."""
+        if self.size == 1:
+            return part
+        sizes = [share.stop - share.start for share in self._shares(count)]
+        padded = part.new_zeros(max(sizes), *part.shape[1:])
+        padded[: len(part)] = part
+        parts = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(parts, padded)
+        return torch.cat([p[:size] for p, size in zip(parts, sizes, strict=True)])
+
+    def _shares(self, count: int) -> list[slice]:
+        return [self.share(count, rank=rank) for rank in range(self.size)]
+
+    def add_rows(self, gradient: Tensor, rows: Tensor) -> None:
+        """Everybody's mean of a gradient (V, …) that is zero but for some rows (n), in its place.
+
+        Sent are these rows alone, where that is less than all of them.
+        """
+        most = max(self.each(len(rows)))
+        if most * self.size >= 2 * len(gradient):  # a ring sends nearly two of everything
+            dist.all_reduce(gradient)
+        else:
+            numbers = rows.new_zeros(self.size, most)
+            parts = gradient.new_zeros(self.size, most, gradient[0].numel())
+            own = gradient[rows].flatten(1)
+            padding = most - len(rows)  # of zeros, which are added to row 0
+            dist.all_gather_into_tensor(numbers, torch.nn.functional.pad(rows, (0, padding)))
+            dist.all_gather_into_tensor(parts, torch.nn.functional.pad(own, (0, 0, 0, padding)))
+            gradient[rows] = 0
+            flat = gradient.view(len(gradient), -1)
+            for number, part in zip(numbers, parts, strict=True):  # in one order for all
+                flat.index_add_(0, number, part)
+        gradient /= self.size
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What each does for itself: where it fails for one it fails for all, and one tells why."""
+        failure: RondeauError | None = None
+        try:
+            yield
+        except RondeauError as error:
+            failure = error
+        failed = [rank for rank, count in enumerate(self.each(int(failure is not None))) if count]
+        if failure is not None and self.rank == failed[0]:
+            if len(failed) < self.size:
+                raise type(failure)(f"{self._name()}: {failure}") from failure
+            raise failure
+        if failed:
+            raise PeerError(f"process {failed[0]} of this training tells why it failed")
+
+    @contextlib.contextmanager
+    def in_contact(self, when: Callable[[], str]) -> Iterator[None]:
+        """Tell, as a TrainingError, that another process doesn't answer, and whose error it is."""
+        try:
+            yield
+        except RondeauError as error:
+            if self.size == 1 or isinstance(error, PeerError):
+                raise
+            raise type(error)(f"{self._name()}: {error}") from error
+        except RuntimeError as error:
+            if self.size == 1 or out_of_memory(error) or not LOST.search(str(error)):
+                raise
+            if not self.first:
+                raise PeerError("another process of this training is gone") from error
+            raise TrainingError(
+                f"{when()}: another process of this training is gone, or hasn't answered for "
+                f"{self.timeout:g} s (--timeout), and tells why, if it can; the same command again "
+                "goes on after the last checkpoint"
+            ) from error
+
+    def _name(self) -> str:
+        return f"process {self.rank} of {self.size}"
+
+
+ALONE = Group()
+"""A training in one process."""
+
+
+def processes(local: bool = False) -> int:
+    """How many processes torchrun has started: in all, or on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE" if local else "WORLD_SIZE", "1"))
+
+
+def join(timeout: float, *, device: str = "cpu") -> Group:
+    """The group that torchrun has started, or a group of one.
+
+    timeout: seconds after which the others are given up. Raises TrainingError where they don't
+    come.
+    """
+    if processes() == 1:
+        return ALONE
+    if not dist.is_initialized():
+        backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+        try:
+            dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise TrainingError(
+                f"the processes of this training don't find each other: {reason}; start them with "
+                "torchrun, and let all reach its --rdzv-endpoint"
+            ) from error
+    return Group(dist.get_rank(), dist.get_world_size(), timeout)
+
+
+def is_launched() -> bool:
+    """Whether torchrun has started this process: it may start the same command again."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def check_shares(group: Group, batch: int, accumulate: int) -> None:
+    """OptionError for a batch that has no stream for every part of every process."""
+    fewest = group.size * accumulate
+    if batch < fewest:
+        processes = f"{group.size} processes" if group.size > 1 else "one process"
+        raise OptionError(
+            f"--batch {batch}: is less than a stream for each of {processes}, {accumulate} times "
+            f"(--accumulate): at least {fewest}; the text must be long enough for it"
+        )
+
+
+def parts_of(streams: slice, count: int) -> Sequence[slice]:
+    """A process's streams in `count` parts that follow each other."""
+    start, size = streams.start, streams.stop - streams.start
+    return [slice(start + size * i // count, start + size * (i + 1) // count) for i in range(count)]
