@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -76,6 +77,8 @@ def train(
     except KeyboardInterrupt:
         say_how_to_go_on(training)
         raise
+    if not training.group.first:
+        return
     if json:
         print_json(model.info())
     else:
@@ -86,6 +89,8 @@ def run_training(training: Training, *, quiet: bool, tensorboard: bool = False) 
     """Iterate a training with its progress shown; 0, or the exit code of an interruption."""
     from rondeau.training.tensorboard import to_tensorboard
 
+    first = training.group.first  # of several processes it speaks for all
+    quiet, tensorboard = quiet or not first, tensorboard and first
     if not quiet:
         for sentence in training.notes:
             note(sentence)
@@ -95,8 +100,9 @@ def run_training(training: Training, *, quiet: bool, tensorboard: bool = False) 
             note_compilation(quiet)
             progress.show(event)
     if training.interrupted:
-        say_how_to_go_on(training)
-        return 128 + signals[0]
+        if first:
+            say_how_to_go_on(training)
+        return 128 + (signals[0] if signals else signal.SIGTERM)  # another process had it
     if not quiet and training.step < training.steps:
         note(f"stopped early: no better for {training.config.patience} looks at the held-out text")
     return 0

@@ -16,7 +16,9 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.nn import functional
 
+from rondeau.config import TrainConfig
 from rondeau.errors import OptionError, PeerError, RondeauError, TrainingError
 from rondeau.machine import out_of_memory
 from rondeau.network.device import processors, set_threads
@@ -70,9 +72,7 @@ class Group:
         """Everybody's number, by rank."""
         if self.size == 1:
             return [value]
-        values = torch.zeros(self.size, dtype=torch.int64)
-        dist.all_gather_into_tensor(values, torch.tensor([value]))
-        return values.tolist()
+        return [int(number) for number in self._all(torch.tensor([value]))]
 
     def tell(self, data: bytes = b"") -> bytes:
         """What the first one says, to all."""
@@ -93,9 +93,14 @@ class Group:
         sizes = [share.stop - share.start for share in self._shares(count)]
         padded = part.new_zeros(max(sizes), *part.shape[1:])
         padded[: len(part)] = part
-        parts = [torch.empty_like(padded) for _ in sizes]
-        dist.all_gather(parts, padded)
-        return torch.cat([p[:size] for p, size in zip(parts, sizes, strict=True)])
+        parts = zip(self._all(padded), sizes, strict=True)
+        return torch.cat([part[:size] for part, size in parts])
+
+    def _all(self, own: Tensor) -> list[Tensor]:
+        """Everybody's tensor of the same shape, by rank."""
+        tensors = [torch.empty_like(own) for _ in range(self.size)]
+        dist.all_gather(tensors, own)
+        return tensors
 
     def _shares(self, count: int) -> list[slice]:
         return [self.share(count, rank=rank) for rank in range(self.size)]
@@ -109,16 +114,12 @@ class Group:
         if most * self.size >= 2 * len(gradient):  # a ring sends nearly two of everything
             dist.all_reduce(gradient)
         else:
-            numbers = rows.new_zeros(self.size, most)
-            parts = gradient.new_zeros(self.size, most, gradient[0].numel())
-            own = gradient[rows].flatten(1)
-            padding = most - len(rows)  # of zeros, which are added to row 0
-            dist.all_gather_into_tensor(numbers, torch.nn.functional.pad(rows, (0, padding)))
-            dist.all_gather_into_tensor(parts, torch.nn.functional.pad(own, (0, 0, 0, padding)))
+            padding = most - len(rows)  # zeros, which are added to row 0
+            numbers = self._all(functional.pad(rows, (0, padding)))
+            parts = self._all(functional.pad(gradient[rows], (0, 0, 0, padding)))
             gradient[rows] = 0
-            flat = gradient.view(len(gradient), -1)
             for number, part in zip(numbers, parts, strict=True):  # in one order for all
-                flat.index_add_(0, number, part)
+                gradient.index_add_(0, number, part)
         gradient /= self.size
 
     @contextlib.contextmanager
@@ -170,25 +171,25 @@ def processes(local: bool = False) -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE" if local else "WORLD_SIZE", "1"))
 
 
-def join(timeout: float, *, device: str = "cpu") -> Group:
+def join(config: TrainConfig) -> Group:
     """The group that torchrun has started, or a group of one.
 
-    timeout: seconds after which the others are given up. Raises TrainingError where they don't
-    come.
+    Raises TrainingError where the others don't come within `--timeout`.
     """
     if processes() == 1:
         return ALONE
     if not dist.is_initialized():
-        backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+        cuda = config.device != "cpu" and torch.cuda.is_available()
+        backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
         try:
-            dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+            dist.init_process_group(backend, timeout=timedelta(seconds=config.timeout))
         except (RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise TrainingError(
                 f"the processes of this training don't find each other: {reason}; start them with "
                 "torchrun, and let all reach its --rdzv-endpoint"
             ) from error
-    return Group(dist.get_rank(), dist.get_world_size(), timeout)
+    return Group(dist.get_rank(), dist.get_world_size(), config.timeout)
 
 
 def is_launched() -> bool:

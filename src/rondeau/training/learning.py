@@ -52,7 +52,8 @@ class Learner:
         device: torch.device,
     ) -> None:
         """Share out the streams; OptionError for fewer than there are processes and parts."""
-        check_shares(group, windows.batch, config.accumulate)
+        with group.together():
+            check_shares(group, windows.batch, config.accumulate)
         self.model, self.windows, self.config = model, windows, config
         self.group, self.device = group, device
         self.streams = group.share(windows.batch)
@@ -109,7 +110,7 @@ class Learner:
                     (loss if weight == 1 else weight * loss).backward()
                 carries.append(after)
         if self.tables:
-            rows = torch.unique(inputs)  # type: ignore[no-untyped-call]
+            rows = torch.unique(inputs)
             for table in self.tables:
                 assert table.grad is not None
                 self.group.add_rows(table.grad, rows)

@@ -101,7 +101,8 @@ def _kernels(config: TrainConfig) -> bool:
 
 def _step(config: TrainConfig, text: TextSize) -> int:
     """Bytes of a window on its way forward and back."""
-    rows = min(config.batch * config.seq_len, text.train)
+    streams = -(-config.batch // config.accumulate)
+    rows = min(streams * config.seq_len, text.train)
     gates, states, saved = (table[config.cell] for table in (GATES, STATES, SAVED))
     assert config.layers is not None
     if _kernels(config):
