@@ -6,6 +6,7 @@ group of one, to which all of this is nothing. Every method but `share` is for a
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
@@ -189,6 +190,7 @@ def join(config: TrainConfig) -> Group:
                 f"the processes of this training don't find each other: {reason}; start them with "
                 "torchrun, and let all reach its --rdzv-endpoint"
             ) from error
+        atexit.register(dist.destroy_process_group)  # else its threads abort a process at its end
     return Group(dist.get_rank(), dist.get_world_size(), config.timeout)
 
 
