@@ -2,8 +2,8 @@
 
     torchrun … worker.py '{"kills": [[step, rank], …]}' train …
 
-The n-th of `kills` is for the n-th time that the processes are started; `damage` has a file read
-badly by one process, `hang` stops one for ever.
+The n-th of `kills` is for the n-th time that the processes are started, `hang` stops a process for
+ever, `terminate` sends one SIGTERM; `jobs` are commands to run one after another.
 """
 
 import json
@@ -15,12 +15,13 @@ import torch
 
 from rondeau.cli import main
 from rondeau.training.learning import Learner
+from rondeau.training.loop import Training
 
 
 def at_steps(faults):
     """Have `gradient` meet its faults first."""
-    gradient, rank = Learner.gradient, int(os.environ["RANK"])
-    start = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+    gradient, rank = Learner.gradient, int(os.environ.get("RANK", "0"))
+    start = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
     kills = faults.get("kills", [])[start : start + 1]
 
     def learn(self, step, *arguments):
@@ -35,9 +36,22 @@ def at_steps(faults):
     Learner.gradient = learn
 
 
+def run(arguments, *, double=False):
+    """One command -> its exit code. A run is of float32: one in float64 ends before it is read."""
+    finish = Training.finish
+    torch.set_default_dtype(torch.float64 if double else torch.float32)
+    if double:
+        Training.finish = lambda training: sys.exit()
+    try:
+        main(arguments)
+    except SystemExit as exit_:
+        return exit_.code or 0
+    finally:
+        Training.finish = finish
+
+
 if __name__ == "__main__":
     faults = json.loads(sys.argv[1])
-    if faults.get("double"):
-        torch.set_default_dtype(torch.float64)
     at_steps(faults)
-    main(sys.argv[2:])
+    jobs = faults.get("jobs", [{"arguments": sys.argv[2:]}])
+    sys.exit(next((code for code in (run(**job) for job in jobs) if code), 0))

@@ -34,7 +34,7 @@ from rondeau.cli.study import study
 from rondeau.cli.train import train
 from rondeau.cli.use import generate, info
 from rondeau.config import BUDGETS, TrainConfig, flag
-from rondeau.errors import OptionError, PeerError, RondeauError
+from rondeau.errors import OptionError, RondeauError
 from rondeau.formats import shown
 from rondeau.machine import out_of_memory
 
@@ -130,8 +130,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if isinstance(error, BrokenPipeError):  # the reader of a pipe has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
-        if not isinstance(error, PeerError):
-            complain(error)
+        complain(error)
         sys.exit(2 if isinstance(error, CycloptsError) else getattr(error, "exit_code", 1))
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):

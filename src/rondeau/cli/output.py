@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rondeau.errors import PeerError
 from rondeau.formats import finite
 
 if TYPE_CHECKING:
@@ -44,8 +46,14 @@ def print_json(value: object) -> None:
 
 
 def complain(error: Exception) -> None:
-    """What went wrong, in one line on standard error."""
-    said = " ".join(tame(str(error)).split())
+    """What went wrong, in one line on standard error.
+
+    Of several processes the first one speaks for all, and each for itself where it says so.
+    """
+    signed = getattr(error, "__notes__", [])
+    if isinstance(error, PeerError) or not (signed or os.environ.get("RANK", "0") == "0"):
+        return
+    said = " ".join(tame(": ".join([*signed, str(error)])).split())
     said = said if len(said) <= LONGEST_LINE else said[: LONGEST_LINE - 1] + "…"
     print(f"rondeau: error: {said}", file=sys.stderr)
 

@@ -134,7 +134,7 @@ class Group:
         failed = [rank for rank, count in enumerate(self.each(int(failure is not None))) if count]
         if failure is not None and self.rank == failed[0]:
             if len(failed) < self.size:
-                raise type(failure)(f"{self._name()}: {failure}") from failure
+                self._sign(failure)
             raise failure
         if failed:
             raise PeerError(f"process {failed[0]} of this training tells why it failed")
@@ -145,9 +145,9 @@ class Group:
         try:
             yield
         except RondeauError as error:
-            if self.size == 1 or isinstance(error, PeerError):
-                raise
-            raise type(error)(f"{self._name()}: {error}") from error
+            if self.size > 1 and not isinstance(error, PeerError):
+                self._sign(error)
+            raise
         except RuntimeError as error:
             if self.size == 1 or out_of_memory(error) or not LOST.search(str(error)):
                 raise
@@ -159,8 +159,9 @@ class Group:
                 "goes on after the last checkpoint"
             ) from error
 
-    def _name(self) -> str:
-        return f"process {self.rank} of {self.size}"
+    def _sign(self, error: RondeauError) -> None:
+        """Note on an error whose it is."""
+        error.add_note(f"process {self.rank} of {self.size}")
 
 
 ALONE = Group()
