@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from rich.console import Console
+from rich.text import Text
 
 from rondeau.cli.output import note, one_line, print_json, print_table, show, tame
 from rondeau.config import TrainConfig
@@ -88,24 +90,29 @@ def tune(
 
 
 def run_search(search: Search, *, quiet: bool) -> None:
-    """Iterate a search with its progress shown."""
-    if not quiet:
-        for sentence in search.notes:
-            note(sentence)
+    """Iterate a search with its progress shown: a line a trial, and on a terminal what goes on."""
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False, quiet=quiet)
+    for sentence in () if quiet else search.notes:
+        note(sentence)
     best: float | None = None
-    tries: set[str] = set()
-    with closing(iter(search)) as trials:
+    under_way: dict[int, Trial] = {}
+    with closing(iter(search)) as trials, console.status("") as status:
         for trial in trials:
-            if trial.state == "complete" and trial.loss is not None:
-                better = best is None or trial.loss < best
-                best = trial.loss if better else best
-            else:
-                better = False
-            if quiet or (trial.state == "running" and (not trial.error or trial.error in tries)):
-                continue
-            tries.add(trial.error or "")
-            said = trial_shown(trial, search.plan.trials, best=better)
-            print(one_line(tame(said)), file=sys.stderr, flush=True)
+            before = under_way.pop(trial.number, trial)
+            better = trial.state == "complete" and (best is None or (trial.loss or 0.0) < best)
+            best = trial.loss if better else best
+            if trial.state == "running":
+                under_way[trial.number] = trial
+            if trial.state != "running" or trial.error != before.error:
+                said = one_line(tame(trial_shown(trial, search.plan.trials, best=better)))
+                console.print(said, soft_wrap=True)
+            status.update(Text("; ".join(map(progress_shown, under_way.values()))))
+
+
+def progress_shown(trial: Trial) -> str:
+    """How far a trial under way has come."""
+    step, loss = trial.looks[-1] if trial.looks else (0, None)
+    return f"trial {trial.number} after step {step:,}" + ("" if loss is None else f": {loss:.3f}")
 
 
 def trial_shown(trial: Trial, planned: int, *, best: bool) -> str:
@@ -117,9 +124,10 @@ def trial_shown(trial: Trial, planned: int, *, best: bool) -> str:
         return f"{said}begins again: {trial.error}"
     if trial.state == "failed":
         return f"{said}failed: {trial.error}"
-    look = f"{trial.loss:.4f} nats held out after step {trial.best_step:,}"
     if trial.state == "pruned":
-        return f"{said}pruned: {look}"
+        step, loss = trial.looks[-1]
+        return f"{said}pruned after step {step:,}: {loss:.4f} nats held out"
+    look = f"{trial.loss:.4f} nats held out after step {trial.best_step:,}"
     return f"{said}{look}, {trial.seconds:.0f} s{' (best)' if best else ''}"
 
 

@@ -1,8 +1,8 @@
 """Which settings of a search mattered: PED-ANOVA, beside what chance would make of the same trials.
 
 PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023) asks how differently a setting is spread among
-the best trials and among all. It needs no more than to know which trials are the best, so that a
-pruned one, which is none of them, counts as well. It sees settings one by one, not what two of them
+the better trials and among all. It needs no more than to know which trials are the better ones, so
+that pruned ones, which aren't, count as well. It sees settings one by one, not what two of them
 do together, and it sees only where the sampler has looked.
 """
 
@@ -17,10 +17,10 @@ import numpy as np
 from rondeau.studies.search_space import Space
 from rondeau.studies.trials import Trial, distribution, import_optuna
 
-BEST = 0.25
-"""The share of trials that count as the best."""
-ENOUGH = 16
-"""Trials below which nothing is said: four of them would be the best."""
+BETTER = 0.5
+"""The share of trials that count as the better ones."""
+ENOUGH = 12
+"""Trials below which nothing is said."""
 SHUFFLES = 99
 CHANCE = 0.95
 
@@ -29,7 +29,7 @@ CHANCE = 0.95
 class Importance:
     """How much each setting mattered, the most first, and how much chance makes of one.
 
-    divergence: of its spread among the best from its spread among all (Pearson's, 0 for the same);
+    divergence: of its spread among the better trials from that among all (Pearson's; 0: the same);
     chance: the 95 % quantile of the largest of them when the losses are shuffled among the trials.
     """
 
@@ -68,7 +68,7 @@ def _divergence(trials: Sequence[Trial], space: Space, losses: np.ndarray) -> di
             for trial, loss in zip(trials, losses, strict=True)
         ]
     )
-    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=BEST)
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=BETTER)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of losses that are all equal: then nothing mattered
         found = optuna.importance.get_param_importances(

@@ -121,7 +121,7 @@ def check_space(space: Space, config: TrainConfig) -> None:
     for name, range_ in space.items():
         for end in range_.ends:
             try:
-                replace(config, **first | {name: end})
+                with_settings(config, first | {name: end})
             except OptionError as error:
                 raise OptionError(f"--search {name}={range_}: {error}") from None
 
@@ -129,11 +129,16 @@ def check_space(space: Space, config: TrainConfig) -> None:
 def largest(space: Space, config: TrainConfig) -> TrainConfig:
     """The settings of the trial that needs most memory."""
     numbers = {
-        name: max(range_.ends)  # type: ignore[type-var]
+        name: max(range_.ends)
         for name, range_ in space.items()
         if name in ("hidden", "layers", "embedding", "batch", "seq_len")
     }
-    return replace(config, **numbers)
+    return with_settings(config, numbers)
+
+
+def with_settings(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:
+    """A recipe with some of its settings replaced; OptionError for impossible values."""
+    return replace(config, **settings)
 
 
 def spelled(value: Value) -> str:
@@ -147,12 +152,13 @@ def _parse_range(name: str, words: str, source: str) -> Choices | Span:
     kinds = _kinds(name)
     low, dots, high = words.partition("..")
     if not dots:
-        values = tuple(_parse_value(name, word.strip(), source) for word in words.split(","))
-        if len(values) < 2:
+        given = [word.strip() for word in words.split(",")]
+        if len(given) < 2:
             raise OptionError(
                 f"{source}: leaves nothing to search; give a span, {name}=LOW..HIGH, or choices, "
                 f"{name}=A,B"
             )
+        values = tuple(_parse_value(name, word, source) for word in given)
         if len(set(values)) < len(values):
             raise OptionError(f"{source}: names a value twice; name each of them once")
         return Choices(values)
@@ -161,7 +167,9 @@ def _parse_range(name: str, words: str, source: str) -> Choices | Span:
     ends = [_parse_value(name, word.strip(), source) for word in (low, high)]
     start, end = (end for end in ends if isinstance(end, (int, float)))
     if start >= end:
-        raise OptionError(f"{source}: the span is empty; give its lower end first, {name}=LOW..HIGH")
+        raise OptionError(
+            f"{source}: the span is empty; give its lower end first, {name}=LOW..HIGH"
+        )
     log = name in BY_LOGARITHM
     if log and start <= 0:
         raise OptionError(

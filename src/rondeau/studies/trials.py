@@ -111,15 +111,18 @@ class Journal:
     def begin(self) -> Trial:
         """Another trial, with settings where the ended ones say that it is worth looking."""
         number = len(self.trials())
-        self._study.sampler = self._sampler(number)
-        self._open[number] = self._study.ask(self.distributions)
-        return self.trial(number)
+        self._study.sampler = self._sampler(number, 0)
+        self._open[number] = self._study.ask()
+        return self.go_on(number)
 
     def go_on(self, number: int) -> Trial:
-        """A trial that was cut off: with the settings it had, or would have had."""
-        self._study.sampler = self._sampler(number)
-        for name, given in self.distributions.items():
-            suggest(self._open[number], name, given)
+        """A trial that was cut off, maybe between its settings: it gets those it would have had."""
+        trial = self._open[number]
+        self._study.sampler = self._sampler(number, 0)
+        _ = trial.relative_params  # those that are drawn together are drawn now
+        for place, (name, given) in enumerate(self.distributions.items()):
+            self._study.sampler = self._sampler(number, 1 + place)
+            suggest(trial, name, given)
         return self.trial(number)
 
     def look(self, number: int, step: int, loss: float) -> bool:
@@ -151,8 +154,8 @@ class Journal:
             self._study.tell(self._open.pop(number), state=states.PRUNED)
         return self.trial(number)
 
-    def _sampler(self, number: int) -> Any:
-        seed = np.random.SeedSequence([self.seed, number]).generate_state(1)[0]
+    def _sampler(self, number: int, place: int) -> Any:
+        seed = np.random.SeedSequence([self.seed, number, place]).generate_state(1)[0]
         return self._optuna.samplers.TPESampler(
             seed=int(seed), n_startup_trials=DRAWN, constant_liar=self.parallel
         )

@@ -14,11 +14,10 @@ from __future__ import annotations
 import json
 import queue
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rondeau.config import TextConfig, TrainConfig, require
 from rondeau.errors import CorpusError, OptionError, RunError, TrainingError
@@ -35,10 +34,11 @@ from rondeau.studies.search_space import (
     default_space,
     largest,
     parse_space,
+    with_settings,
 )
 from rondeau.studies.trials import Journal, Trial, import_optuna
 from rondeau.studies.tune_findings import Findings
-from rondeau.studies.worker import Worker, Words
+from rondeau.studies.worker import Words, Worker
 from rondeau.text.corpus import Corpus
 from rondeau.text.loading import load_corpus
 from rondeau.training.defaults import fill_defaults
@@ -88,7 +88,13 @@ class Plan:
             raise RunError(f"{folder.path}: is not the folder of a search (it has no {PLAN})")
         values = read_object(read_plain(path, most=MOST, error=RunError), str(path), error=RunError)
         check_version(values, FORMAT_VERSION, str(path), error=RunError)
-        shape = {"sources": [str], "fingerprint": str, "settings": {}, "search": [str], "trials": int}
+        shape = {
+            "sources": [str],
+            "fingerprint": str,
+            "settings": {},
+            "search": [str],
+            "trials": int,
+        }
         if wrong := misfit(values, shape, "search"):
             raise RunError(f"{path}: is not the plan of a search ({wrong})")
         try:
@@ -133,7 +139,7 @@ class Search:
         )
         self._trials: tuple[Trial, ...] = ()
 
-    def __iter__(self) -> Iterator[Trial]:
+    def __iter__(self) -> Generator[Trial, None, None]:
         """Search on to the end, yielding a trial whenever it begins, was looked at, or ends.
 
         Leave it at any time, by closing the iterator too: trials under way begin again when the
@@ -263,6 +269,7 @@ class Search:
         assert worker.trial is not None
         number = worker.trial
         error = f"its process {worker.end} ({self.folder.path / LOG})"
+        worker.stop()
         tries = journal.tries(number) + 1
         journal.note(number, error=error, tries=tries)
         if tries < TRIES:
@@ -319,7 +326,7 @@ def tune(
         )
     config = replace(config, **loaded.settings.as_dict() | {"seed": config.seed})
     searched = {name: range_.ends[0] for name, range_ in space.items()}
-    filled, chosen = fill_defaults(replace(config, **searched), loaded.train.characters)
+    filled, chosen = fill_defaults(with_settings(config, searched), loaded.train.characters)
     left = {"layers", "dropout"} - space.keys()
     config = replace(config, **{name: getattr(filled, name) for name in left})
     plan = Plan(
@@ -336,9 +343,7 @@ def tune(
     return made
 
 
-def resume(
-    folder: str | Path, *, trials: int | None = None, workers: int | None = None
-) -> Search:
+def resume(folder: str | Path, *, trials: int | None = None, workers: int | None = None) -> Search:
     """Go on with a search from its folder, with its own settings.
 
     trials: how many it shall have in all, if not as many as it was begun with.

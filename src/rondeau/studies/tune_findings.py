@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from rondeau.config import TrainConfig
 from rondeau.formats import shown
 from rondeau.report.words import listed
 from rondeau.studies.importance import ENOUGH, Importance, importance
-from rondeau.studies.search_space import Space, Span, Value, spelled
+from rondeau.studies.search_space import Space, Span, Value, spelled, with_settings
 from rondeau.studies.trials import Trial
 
 FORMAT_VERSION = 1
@@ -19,6 +19,13 @@ END = 0.05
 """A best value within this share of its span from an end may lie beyond it."""
 COMPUTE = ("threads", "backend", "device")
 """Settings that are the machine's, not the recipe's."""
+ENDS = {
+    "complete": "came to the end",
+    "pruned": "pruned",
+    "failed": "given up",
+    "running": "cut off",
+}
+"""What became of trials, in words."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ class Findings:
         """The best trial's settings as a recipe has them: what isn't a default, and its budget."""
         assert self.best is not None
         default = TrainConfig().as_dict()
-        config = replace(self.config, **self.best.settings).as_dict()
+        config = with_settings(self.config, self.best.settings).as_dict()
         return {
             name: value
             for name, value in config.items()
@@ -83,9 +90,10 @@ class Findings:
     def recipe_comment(self) -> tuple[str, ...]:
         """What stands above the recipe."""
         assert self.best is not None
+        text = ", ".join(map(shown, self.sources))
         return (
-            f"The best of {len(self.trials)} trials on {', '.join(map(shown, self.sources))}, by validation: "
-            f"trial {self.best.number}, {self.loss_of(self.best)}.",
+            f"The best of {len(self.trials)} trials on {text}, by validation: trial "
+            f"{self.best.number}, {self.loss_of(self.best)}.",
             "rondeau train CORPUS --config best.toml trains it and measures on the test split.",
         )
 
@@ -123,8 +131,6 @@ class Findings:
         best = self.best
         if best is None:
             return []
-        # A search of one trial chose nothing.
-        among = f"It was chosen by this figure among {len(self.trials)} trials, so that the figure "
         untouched = (
             "the test split has not been read: training with best.toml measures on it"
             if self.has_test
@@ -132,17 +138,16 @@ class Findings:
         )
         return [
             f"The best is trial {best.number} ({settings_shown(best)}): {self.loss_of(best)}.",
-            f"{among}is a little too good; {untouched}.",
+            f"It was chosen by this figure among {len(self.trials)} trials, so that the figure is "
+            f"a little too good; {untouched}.",
         ]
 
     def _counts(self) -> str:
-        named = {
-            "complete": "came to the end",
-            "pruned": "pruned",
-            "failed": "failed",
-            "running": "cut off",
-        }
-        parts = [f"{self.count(state)} {word}" for state, word in named.items() if self.count(state)]
+        parts = []
+        for state, words in ENDS.items():
+            count = self.count(state)
+            verb = "" if state == "complete" else "was " if count == 1 else "were "
+            parts += [f"{count} {verb}{words}"] if count else []
         return f"Of {len(self.trials)} trials {listed(parts)}." if parts else "No trial was begun."
 
     def _ends(self) -> list[str]:

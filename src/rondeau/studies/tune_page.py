@@ -9,7 +9,7 @@ from typing import Any
 from rondeau.report.illustrated import Page, Picture, Section, Table
 from rondeau.report.pictures import COLOURS, as_png, figure
 from rondeau.report.words import duration
-from rondeau.studies.importance import BEST, Importance
+from rondeau.studies.importance import Importance
 from rondeau.studies.search_space import Choices, Span, spelled
 from rondeau.studies.trials import Trial
 from rondeau.studies.tune_findings import Findings, value_shown
@@ -70,7 +70,7 @@ def _mattered(found: Findings) -> list[Section]:
             Section(
                 "What mattered",
                 [
-                    f"How differently each setting is spread among the best {BEST:.0%} of the "
+                    "How differently each setting is spread among the better half of the "
                     "trials and among all (PED-ANOVA). A setting whose bar ends left of the "
                     "dotted line does no better than chance: in 95 of 100 shuffles of the same "
                     "losses among the same trials no setting comes further. Settings are seen one "
@@ -140,7 +140,7 @@ def _importance_picture(importance: Importance) -> bytes:
         colours = [COLOURS[0] if name in importance.mattered else PRUNED for name in names]
         axes.barh(names, [importance.divergence[name] for name in names], color=colours)
         axes.axvline(importance.chance, color="#555555", linewidth=1, linestyle=":")
-        axes.set_xlabel("divergence of the best trials from all")
+        axes.set_xlabel("divergence of the better half of the trials from all")
         axes.grid(axis="y", visible=False)
         return as_png(drawn)
 

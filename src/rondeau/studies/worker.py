@@ -15,8 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from pathlib import Path
+from contextlib import suppress
 from typing import IO, Any
 
 from rondeau.config import TrainConfig
@@ -55,11 +54,9 @@ class Worker:
     def tell(self, words: Words) -> None:
         """Send it an order, or an answer; one that has died is heard of by its end."""
         assert self._process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(words).encode() + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass
 
     def stop(self) -> None:
         """Kill it, whatever it does: a run is whole at every instant."""
@@ -67,10 +64,8 @@ class Worker:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
-            try:
+            with suppress(BrokenPipeError):
                 pipe.close()
-            except BrokenPipeError:
-                pass
 
     @property
     def end(self) -> str:
@@ -82,11 +77,9 @@ class Worker:
 
     def _listen(self, hear: Callable[[Worker, Words | None], None]) -> None:
         assert self._process.stdout is not None
-        try:
+        with suppress(ValueError):  # closed, or cut off by a kill
             for line in self._process.stdout:
                 hear(self, json.loads(line))
-        except ValueError:  # closed, or cut off by a kill
-            pass
         hear(self, None)
 
 
@@ -102,14 +95,13 @@ def words_of(order: Words, answer: Callable[[], Words]) -> Iterator[Words]:
         if training.corpus.fingerprint != order["fingerprint"]:
             raise CorpusError("the text is no longer the one that this search began with")
         yield {"parameters": training.model.parameter_count}
-        with closing(iter(training)) as events:
-            for event in events:
-                if event.held_out is None:
-                    continue
-                yield {"look": event.step, "loss": event.held_out.loss}
-                if not answer()["go_on"]:
-                    yield {"end": "pruned", "seconds": time.perf_counter() - start}
-                    return
+        for event in training:
+            if event.held_out is None:
+                continue
+            yield {"look": event.step, "loss": event.held_out.loss}
+            if not answer()["go_on"]:
+                yield {"end": "pruned", "seconds": time.perf_counter() - start}
+                return
         yield {"end": "complete", "seconds": time.perf_counter() - start}
     except (RondeauError, MemoryError, RuntimeError, OSError) as error:
         cause = error.__cause__ if isinstance(error, TrainingError) else error
