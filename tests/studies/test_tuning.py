@@ -21,7 +21,9 @@ from rondeau.studies.importance import ENOUGH, importance
 from rondeau.studies.search_space import parse_space
 from rondeau.studies.trials import Trial
 
-TINY = TrainConfig(hidden=8, batch=4, seq_len=8, steps=40, documents="blank-line", threads=1)
+TINY = TrainConfig(
+    hidden=8, batch=4, seq_len=8, steps=40, documents="blank-line", threads=1, backend="reference"
+)
 SPACE = ["lr=0.0001..1", "dropout=0..0.9"]
 LOOKS = 10
 BEST_LR = 0.01
@@ -308,7 +310,7 @@ def test_a_search_killed_takes_its_workers_with_it_and_goes_on(rhymes, tmp_path)
     out = tmp_path / "tuned"
     command = [
         sys.executable, "-m", "rondeau", "tune", str(rhymes), "--documents", "blank-line",
-        "--hidden", "8", "--batch", "4", "--seq-len", "8", "--steps", "40", "--threads", "1",
+        "--hidden", "8", "--batch", "4", "--seq-len", "8", "--steps", "40", "--backend", "reference",
         "--search", "lr=0.001..0.1", "--trials", "3", "--workers", "1", "--out", str(out),
     ]  # fmt: skip
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

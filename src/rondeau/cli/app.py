@@ -127,8 +127,8 @@ def _searched(table: object, tokens: tuple[str, ...], config: Path) -> dict[str,
 
 
 def _but_settings(environment: Env) -> Callable[..., None]:
-    """The environment without what a run has settled at its start."""
-    settled = {flag(name) for name in TrainConfig.field_names()}
+    """The environment without what a run or a search has settled at its start."""
+    settled = {flag(name) for name in (*TrainConfig.field_names(), SEARCH)}
 
     def take(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
         heard = [argument for argument in arguments if argument.name not in settled]

@@ -392,7 +392,9 @@ def _shares(plan: Plan, corpus: Corpus, workers: int | None) -> tuple[int, int]:
     threads = set_threads(plan.config.threads)
     config, _ = fill_defaults(largest(plan.space, plan.config), corpus.train.characters)
     size = needed(config, TextSize.of(corpus))
-    limit = min(memory_limits(), key=lambda limit: limit.size, default=None)
+    # What only each process may hold, it finds out for itself.
+    common = [limit for limit in memory_limits() if limit.free is not None]
+    limit = min(common, key=lambda limit: limit.size, default=None)
     room = max(1, limit.size // size) if limit else plan.trials
     if workers is None:
         workers = min(WORKERS, threads, plan.trials, room)
