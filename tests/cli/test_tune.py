@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -123,14 +121,3 @@ def test_mistakes_are_named_in_one_line_and_leave_nothing(rondeau, rhymes, tmp_p
         assert (code, stdout, stderr.count("\n")) == (2, "", 1), (arguments, stderr)
         assert part in stderr
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
-
-
-def test_its_help_imports_neither_torch_nor_optuna():
-    code = (
-        "import sys\nfrom rondeau.cli import main\n"
-        "try:\n    main(['tune', '--help'])\nexcept SystemExit: pass\n"
-        "sys.exit(bool({'torch', 'optuna'} & set(sys.modules)))"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    assert result.returncode == 0
-    assert b"--search" in result.stdout

@@ -166,6 +166,36 @@ def test_one_trial_fails_alone_and_is_told(pretended, rhymes, tmp_path):
     assert "2 were given up" in " ".join(found.sentences)
 
 
+def test_a_worker_that_dies_between_trials_is_replaced(pretended, rhymes, tmp_path, monkeypatch):
+    ended, made = study.Journal.end, []
+
+    class Mortal(pretended):
+        dead = False
+
+        def __init__(self, *given):
+            made.append(self)
+            super().__init__(*given)
+
+        def begin(self, trial, order):
+            if self.dead:
+                self.trial = trial
+            else:
+                super().begin(trial, order)
+
+    def end(journal, number, state):
+        if number == 2:
+            made[0].dead = True
+            made[0]._hear(made[0], None)
+        return ended(journal, number, state)
+
+    monkeypatch.setattr(study, "Worker", Mortal)
+    monkeypatch.setattr(study.Journal, "end", end)
+    found = search(rhymes, tmp_path / "tuned", trials=5).finish()
+    assert len(made) == 2
+    assert [trial.number for trial in found.trials if trial.error] == [3]
+    assert not found.count("failed")
+
+
 def test_what_is_not_the_settings_fault_halts_the_search_and_keeps_the_trial(
     pretended, rhymes, tmp_path
 ):
@@ -310,8 +340,8 @@ def test_a_search_killed_takes_its_workers_with_it_and_goes_on(rhymes, tmp_path)
     out = tmp_path / "tuned"
     command = [
         sys.executable, "-m", "rondeau", "tune", str(rhymes), "--documents", "blank-line",
-        "--hidden", "8", "--batch", "4", "--seq-len", "8", "--steps", "40", "--backend", "reference",
-        "--search", "lr=0.001..0.1", "--trials", "3", "--workers", "1", "--out", str(out),
+        "--hidden", "8", "--batch", "4", "--seq-len", "8", "--steps", "40", "--backend",
+        "reference", "--search", "lr=0.001..0.1", "--trials", "3", "--workers", "1", "--out", str(out),
     ]  # fmt: skip
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:

@@ -169,15 +169,15 @@ class Search:
                     if not busy:
                         return
                     worker, words = heard.get()
-                    if worker not in workers or worker.trial is None:
+                    if words is not None:
+                        yield self._heard(journal, worker, words)
                         continue
-                    if words is None:
-                        workers.remove(worker)
+                    workers.remove(worker)
+                    worker.stop()
+                    if worker.trial is not None:
                         trial, again = self._died(journal, worker)
                         waiting += [trial.number] if again else []
-                    else:
-                        trial = self._heard(journal, worker, words)
-                    yield trial
+                        yield trial
 
     def finish(self) -> Findings:
         """Search to the end; what was found. TrainingError if no trial came to its end."""
@@ -269,7 +269,6 @@ class Search:
         assert worker.trial is not None
         number = worker.trial
         error = f"its process {worker.end} ({self.folder.path / LOG})"
-        worker.stop()
         tries = journal.tries(number) + 1
         journal.note(number, error=error, tries=tries)
         if tries < TRIES:

@@ -178,7 +178,10 @@ class Findings:
             )
         rest = [name for name in found.divergence if name not in found.mattered]
         if not found.mattered:
-            return "None of the settings mattered more than chance explains."
+            return (
+                f"In {len(self.trials)} trials no setting mattered more than chance explains; more "
+                "trials may tell."
+            )
         said = f"What mattered: {listed(found.mattered)}"
         return f"{said}; {listed(rest)} no more than chance explains." if rest else f"{said}."
 

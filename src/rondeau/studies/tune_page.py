@@ -123,8 +123,9 @@ def _ways(found: Findings) -> list[Section]:
 def _table(found: Findings) -> Section:
     headings, rows = table(found)
     paragraphs = [
-        "All were trained with the same text, seed and number of steps. The losses of pruned "
-        "trials are those of their last steps, and not to be compared with the others.",
+        "All were trained with the same text, seed and number of steps, each judged at its lowest "
+        "held-out loss. Pruned trials had fewer steps to come down: they aren't to be compared "
+        "with the others.",
     ]
     if len(rows) > MOST_ROWS:
         paragraphs.append(f"Shown are {MOST_ROWS} of {len(rows)}; tune.json has all.")
@@ -179,7 +180,10 @@ def _draw_setting(axes: Any, found: Findings, name: str, trials: Sequence[Trial]
         axes.set_xticks(range(len(range_.values)), [spelled(value) for value in range_.values])
         axes.set_xlim(-0.5, len(range_.values) - 0.5)
     elif range_.log:
+        ticks = [range_.low, math.sqrt(range_.low * range_.high), range_.high]
         axes.set_xscale("log")
+        axes.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+        axes.minorticks_off()
     elif range_.whole:
         axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel(name)
