@@ -303,6 +303,21 @@ def test_another_text_or_a_damaged_plan_is_refused(pretended, rhymes, tmp_path):
             study.resume(tmp_path / "tuned")
 
 
+def test_a_folder_made_by_others_leads_nowhere_and_waits_for_nothing(pretended, rhymes, tmp_path):
+    tuned, elsewhere = tmp_path / "tuned", tmp_path / "elsewhere"
+    search(rhymes, tuned, trials=1).finish()
+    (elsewhere / "precious").mkdir(parents=True)
+    (tuned / "trials").rename(tmp_path / "runs")
+    (tuned / "trials").symlink_to(elsewhere)
+    with pytest.raises(RunError, match="leads out of"):
+        study.resume(tuned).finish()
+    assert (elsewhere / "precious").is_dir()
+    (tuned / study.JOURNAL).unlink()
+    os.mkfifo(tuned / study.JOURNAL)
+    with pytest.raises(RunError, match="is not a file"):
+        study.resume(tuned).finish()
+
+
 def test_without_optuna_the_extra_is_named(rhymes, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UnsupportedError, match=r"rondeau\[tune\]"):
@@ -341,7 +356,8 @@ def test_a_search_killed_takes_its_workers_with_it_and_goes_on(rhymes, tmp_path)
     command = [
         sys.executable, "-m", "rondeau", "tune", str(rhymes), "--documents", "blank-line",
         "--hidden", "8", "--batch", "4", "--seq-len", "8", "--steps", "40", "--backend",
-        "reference", "--search", "lr=0.001..0.1", "--trials", "3", "--workers", "1", "--out", str(out),
+        "reference", "--search", "lr=0.001..0.1", "--trials", "3", "--workers", "1",
+        "--out", str(out),
     ]  # fmt: skip
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:

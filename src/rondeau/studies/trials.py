@@ -214,6 +214,8 @@ def _mend(path: Path) -> None:
     for left in path.parent.glob(f"{path.name}.lock*"):
         left.unlink()
     if path.exists():
+        if not path.is_file():
+            raise RunError(f"{path}: is not a file; remove it")
         data = path.read_bytes()
         whole = data.rfind(b"\n") + 1
         if whole < len(data):

@@ -46,7 +46,7 @@ from rondeau.training.memory import TextSize, check_reading, gigabytes, needed
 from rondeau.training.records import REMEDIES, public_sources, settings_to_toml
 
 FORMAT_VERSION = 1
-PLAN, JOURNAL, LOG = "private/search.json", "journal.log", "workers.log"
+PLAN, JOURNAL, LOG, RUNS = "private/search.json", "journal.log", "workers.log", "trials"
 STEPS = 600
 """Of every trial, where nothing is said."""
 WORKERS = 4
@@ -149,7 +149,7 @@ class Search:
         with (
             self._failed_writes_told(),
             locked(self.folder),
-            (self.folder.path / LOG).open("ab") as log,
+            self.folder.place(LOG).open("ab") as log,
         ):
             journal = self._journal()
             self._settle(journal)
@@ -218,7 +218,7 @@ class Search:
         plan = self.plan
         assert plan.config.steps is not None
         return Journal(
-            self.folder.path / JOURNAL,
+            self.folder.place(JOURNAL),
             plan.space,
             seed=plan.config.seed,
             steps=plan.config.steps,
@@ -241,7 +241,7 @@ class Search:
         }
 
     def _run(self, number: int) -> Path:
-        return self.folder.path / "trials" / f"{number:04d}"
+        return self.folder.place(f"{RUNS}/{number:04d}")
 
     def _heard(self, journal: Journal, worker: Worker, words: Words) -> Trial:
         """Write down what a worker says of its trial."""
@@ -283,7 +283,7 @@ class Search:
         found = self.findings
         running = {trial.number for trial in self._trials if trial.state == "running"}
         kept = {f"{n:04d}" for n in running | ({found.best.number} if found.best else set())}
-        for run in (self.folder.path / "trials").glob("*"):
+        for run in self.folder.place(RUNS).glob("*"):
             if run.name not in kept:
                 shutil.rmtree(run, ignore_errors=True)
         write_atomic(self.folder.place("tune.json"), to_json(found.as_dict()))

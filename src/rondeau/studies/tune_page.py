@@ -88,7 +88,7 @@ def _mattered(found: Findings) -> list[Section]:
             "Loss against each setting",
             [
                 "Each dot is a trial at its lowest held-out loss; the star is the best. A hollow "
-                "one was pruned, and would have come lower by its end.",
+                "one was pruned, and may have come lower by its end.",
             ],
             picture=Picture(
                 "settings",
