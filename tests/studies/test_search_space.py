@@ -5,6 +5,7 @@ import pytest
 from rondeau.config import TrainConfig
 from rondeau.errors import OptionError
 from rondeau.studies.search_space import (
+    FIXED,
     Choices,
     Span,
     check_space,
@@ -29,6 +30,14 @@ def test_spans_and_choices_are_of_the_types_of_their_settings():
         "hidden": Span(64, 512, whole=True, log=True),
         "weight_decay": Span(0.0001, 1.0, whole=False, log=True),
     }
+
+
+def test_these_settings_may_be_searched_and_a_new_one_is_one_or_the_other():
+    assert set(TrainConfig.field_names()) - FIXED.keys() == {
+        "cell", "activation", "reset", "forget_bias", "hidden", "layers", "embedding",
+        "tie_weights", "dropout", "dropout_input", "batch", "seq_len", "sampling", "optimizer",
+        "lr", "schedule", "warmup", "weight_decay", "clip",
+    }  # fmt: skip
 
 
 def test_a_space_written_out_is_read_as_the_same():
