@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import rondeau
 
 SOURCE = Path(rondeau.__file__).parent
@@ -18,11 +20,12 @@ def test_the_public_names_are_these():
         assert getattr(rondeau, name) is not None
 
 
-def test_help_imports_no_torch():
+@pytest.mark.parametrize("verb", ["train", "tune"])
+def test_help_imports_no_torch_and_no_extra(verb):
     code = (
         "import sys\nfrom rondeau.cli import main\n"
-        "try:\n    main(['train', '--help'])\nexcept SystemExit: pass\n"
-        "sys.exit('torch' in sys.modules)"
+        f"try:\n    main(['{verb}', '--help'])\nexcept SystemExit: pass\n"
+        "sys.exit(bool({'torch', 'optuna'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert result.returncode == 0

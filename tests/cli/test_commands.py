@@ -324,7 +324,9 @@ def test_every_command_of_the_readmes_runs(rondeau, run, rhymes, tmp_path, monke
     for command in commands:
         words = shlex.split(command)[1:]
         words = ["lyrics.txt" if w.endswith(".zip") else w for w in words]
-        if words[0] in ("train", "study") and "--resume" not in words:
+        if words[0] == "tune":
+            words = few_trials(words)
+        if words[0] in ("train", "study", "tune") and "--resume" not in words:
             words = cut_budget(words)
         elif words[0] == "reproduce":
             words += ["--epochs", "1"]
@@ -352,6 +354,14 @@ def cut_budget(words):
             at = words.index(flag)
             words = words[:at] + words[at + 2 :]
     return [*words, "--steps", "4", "--hidden", "8", "--threads", "1"]
+
+
+def few_trials(words):
+    """A search's command with two trials, or one more where it goes on."""
+    if "--trials" in words:
+        at = words.index("--trials")
+        words = words[:at] + words[at + 2 :]
+    return [*words, "--trials", "3" if "--resume" in words else "2", "--workers", "1"]
 
 
 def test_a_closed_pipe_is_no_error(run):

@@ -32,6 +32,7 @@ from rondeau.cli.serve import serve
 from rondeau.cli.signals import exit_code, termination_raised
 from rondeau.cli.study import study
 from rondeau.cli.train import train
+from rondeau.cli.tune import tune
 from rondeau.cli.use import generate, info
 from rondeau.config import BUDGETS, TrainConfig, flag
 from rondeau.errors import OptionError, RondeauError
@@ -42,6 +43,9 @@ NO_MEMORY = (
     "no memory left; close other programs, or ask for less at once: a shorter text, fewer samples, "
     "a smaller model"
 )
+SEARCH = "search"
+"""The table of a recipe that says what `tune` varies; named otherwise than the verb, which cyclopts
+would take it for."""
 app = App(
     name="rondeau",
     help="Recurrent language models: train, generate, and measure honestly.",
@@ -62,6 +66,7 @@ VERBS = (
     report,
     reproduce,
     study,
+    tune,
     serve,
 )
 for verb in VERBS:
@@ -93,6 +98,7 @@ def launch(
             str(values)  # numbers of thousands of digits can't be shown
         except (OSError, ValueError, RecursionError) as error:
             raise OptionError(f"--config {config}: cannot be read as TOML: {error}") from None
+        values |= _searched(values.pop(SEARCH, None), tokens, config)
         if tables := [key for key, value in values.items() if isinstance(value, dict)]:
             raise OptionError(
                 f"--config {config}: {shown(tables[0])} is a table; give settings one a line"
@@ -106,9 +112,23 @@ def launch(
     app(tokens, exit_on_error=False, print_error=False)
 
 
+def _searched(table: object, tokens: tuple[str, ...], config: Path) -> dict[str, list[str]]:
+    """A recipe's [search] table as `tune` takes it; a training has no use for it."""
+    if table is None or tokens[:1] == ("train",):
+        return {}
+    if not isinstance(table, dict) or tokens[:1] != ("tune",):
+        raise OptionError(f"--config {config}: {SEARCH} is a table for rondeau tune; leave it out")
+    ranges = []
+    for name, given in table.items():
+        choices = given if isinstance(given, list) else [given]
+        words = [str(c).lower() if isinstance(c, bool) else str(c) for c in choices]
+        ranges.append(f"{name}={','.join(words)}")
+    return {SEARCH: ranges}
+
+
 def _but_settings(environment: Env) -> Callable[..., None]:
-    """The environment without what a run has settled at its start."""
-    settled = {flag(name) for name in TrainConfig.field_names()}
+    """The environment without what a run or a search has settled at its start."""
+    settled = {flag(name) for name in (*TrainConfig.field_names(), SEARCH)}
 
     def take(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
         heard = [argument for argument in arguments if argument.name not in settled]

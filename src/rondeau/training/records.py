@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,13 +151,16 @@ def read_train_config(folder: RunFolder) -> TrainConfig:
 
 def to_toml(config: TrainConfig) -> str:
     """Settings as flat TOML, one a line; what is unset is left out."""
-    lines = ["# rondeau train --config train_config.toml repeats this training\n"]
-    lines += [
-        f"{name} = {json.dumps(value)}\n"
-        for name, value in config.as_dict().items()
-        if value is not None
-    ]
-    return "".join(lines)
+    repeats = "rondeau train --config train_config.toml repeats this training"
+    given = {name: value for name, value in config.as_dict().items() if value is not None}
+    return settings_to_toml(given, repeats)
+
+
+def settings_to_toml(settings: Mapping[str, object], *comment: str) -> str:
+    """Settings as flat TOML under lines of comment."""
+    lines = [f"# {line}" for line in comment]
+    lines += [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
+    return "".join(f"{line}\n" for line in lines)
 
 
 @contextlib.contextmanager
