@@ -236,6 +236,8 @@ class TrainConfig(ComputeConfig, TextConfig, ModelConfig):
     """Most minutes between checkpoints."""
     keep: int = 2
     """How many of the latest checkpoints are kept, beside the best."""
+    shard: bool = False
+    """Share weights, gradients and the optimiser's memory out among the processes, too."""
     timeout: float = 300.0
     """Seconds until processes that train together give up one that doesn't answer."""
     gates: bool = False

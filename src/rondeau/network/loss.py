@@ -45,7 +45,7 @@ class _LinearCrossEntropy(autograd.Function):
     def forward(
         ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor
     ) -> Tensor:
-        from rondeau.network.backends.products import empty_result, pack, trim
+        from rondeau.network.backends.products import as_array, empty_result, pack, trim
         from rondeau.network.backends.softmax import cross_entropy, output_gradient
 
         (N, H), V = features.shape, len(weight)
@@ -60,7 +60,7 @@ class _LinearCrossEntropy(autograd.Function):
             block = slice(start, min(start + size, N))
             read, logits = features[block].numpy(), buffer[: block.stop - start].numpy()
             cross_entropy(
-                *(len(logits), read, W_T, W, bias.numpy(), targets[block].numpy(), 1 / N),
+                *(len(logits), read, W_T, W, as_array(bias), targets[block].numpy(), 1 / N),
                 *(losses[block].numpy(), logits, d_features[block].numpy()),
             )
             packed = pack(features[block])

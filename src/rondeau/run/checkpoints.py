@@ -16,6 +16,7 @@ from rondeau.run.weights import read_shape, read_weights
 INDEX = "checkpoints/index.json"
 CHECKPOINT = r"checkpoints/step-([0-9]{8,15})/"
 STATE = rf"{CHECKPOINT}training_state\.pt"
+SHARDS = "shards"
 
 STATE_TIMES = 8
 """A training's state has at most so many times the bytes of its weights, and MOST."""
@@ -23,7 +24,11 @@ STATE_TIMES = 8
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights (safetensors bytes) and the training's state, after `step` steps."""
+    """Weights (safetensors bytes) and the training's state, after `step` steps.
+
+    Of weights that are shared out among processes there are none here: they are in `SHARDS` beside
+    the state.
+    """
 
     step: int
     weights: bytes
@@ -38,12 +43,8 @@ def checkpoint_name(step: int) -> str:
 def write_checkpoint(folder: RunFolder, checkpoint: Checkpoint) -> None:
     """Put a checkpoint in place; `name_checkpoint` is to follow."""
     name = checkpoint_name(checkpoint.step)
-    folder.change(
-        {
-            f"{name}/model.safetensors": checkpoint.weights,
-            f"{name}/training_state.pt": state_to_bytes(checkpoint.state),
-        }
-    )
+    weights = {f"{name}/model.safetensors": checkpoint.weights} if checkpoint.weights else {}
+    folder.change({**weights, f"{name}/training_state.pt": state_to_bytes(checkpoint.state)})
 
 
 def name_checkpoint(
@@ -108,7 +109,12 @@ def saved_steps(folder: RunFolder) -> list[int]:
 
 def _read(folder: RunFolder, step: int) -> Checkpoint:
     name = checkpoint_name(step)
-    weights = read_weights(folder, f"{name}/model.safetensors", read_shape(folder))
+    weights = b""
+    shards = [shard for shard in folder.names() if shard.startswith(f"{name}/{SHARDS}/")]
+    for shard in shards:
+        folder.check(shard)
+    if not shards:
+        weights = read_weights(folder, f"{name}/model.safetensors", read_shape(folder))
     state = f"{name}/training_state.pt"
     data = folder.read(state, most=STATE_TIMES * len(weights) + MOST)
     return Checkpoint(step, weights, state_from_bytes(data, str(folder.path / state)))

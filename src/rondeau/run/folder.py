@@ -29,6 +29,7 @@ from rondeau.files import (
     open_plain,
     read_plain,
     sha256,
+    sync_folder,
     write_atomic,
 )
 from rondeau.formats import check_version, misfit, read_object, shown
@@ -155,6 +156,36 @@ class RunFolder:
                 shutil.rmtree(target, ignore_errors=True)
             else:
                 target.unlink(missing_ok=True)
+
+    def adopt(self, name: str, folder: Path) -> None:
+        """Put a folder of finished files in place under a name, whatever was there before."""
+        self.change({}, remove=[name])
+        with one_at_a_time(self.path):
+            place, before = self.place(name), self._settled()
+            hashes = {}
+            for file in sorted(folder.iterdir()):
+                with file.open("rb") as opened:
+                    hashes[f"{name}/{file.name}"] = [
+                        hashlib.file_digest(opened, "sha256").hexdigest()
+                    ]
+                    os.fsync(opened.fileno())
+            sync_folder(folder)
+            make_folder(place.parent)
+            self._write_manifest(
+                before | {name: [ABSENT, *found] for name, found in hashes.items()}
+            )
+            folder.replace(place)
+            sync_folder(place.parent)
+            self._write_manifest(before | hashes)
+
+    def check(self, name: str) -> None:
+        """RunError unless a file, of any size, is what was written."""
+        accepted = self._manifest()["files"].get(name, [])
+        with self.open_unchecked(name, most=2**63) as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() not in accepted:
+                raise RunError(
+                    f"{self.path / name}: is damaged (its SHA-256 is not the manifest's)"
+                )
 
     def _writable(self, name: str) -> Path:
         """Where a file of the run is to be; RunError where something else lies there."""

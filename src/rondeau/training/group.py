@@ -200,8 +200,17 @@ def is_launched() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def check_shares(group: Group, batch: int, accumulate: int) -> None:
-    """OptionError for a batch that has no stream for every part of every process."""
+def check_shares(group: Group, batch: int, config: TrainConfig) -> None:
+    """OptionError for a batch that has no stream for every part of every process.
+
+    And for nobody to share weights with.
+    """
+    if config.shard and group.size == 1:
+        raise OptionError(
+            "--shard: there is one process only; start several with torchrun, or have rondeau "
+            "gather RUN make a run for one of what several have begun"
+        )
+    accumulate = config.accumulate
     fewest = group.size * accumulate
     if batch < fewest:
         processes = f"{group.size} processes" if group.size > 1 else "one process"

@@ -3,7 +3,8 @@
 Each process reads its share of the batch's streams, in `--accumulate` parts one after another;
 what is drawn at random is drawn for the whole batch, so that the gradient doesn't depend on how it
 is shared out. It keeps no state of its own: a step is a function of the weights, the carry and its
-number. PyTorch's DistributedDataParallel adds the gradients up while the backward pass goes on.
+number. PyTorch's DistributedDataParallel adds the gradients up while the backward pass goes on, or
+FSDP2 where the weights are shared out, too.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from rondeau.config import TrainConfig
-from rondeau.network.cells import carry_parts, map_carry
+from rondeau.network.cells import carry_parts, detach, map_carry
 from rondeau.network.model import Model
 from rondeau.network.stack import Masks, StackCarry
 from rondeau.text.batches import Windows
@@ -26,6 +28,7 @@ from rondeau.text.masking import chosen, first, mask
 from rondeau.text.tokenizer import BOS
 from rondeau.training.anomaly import anomalies_named
 from rondeau.training.group import Group, check_shares, parts_of
+from rondeau.training.sharding import share_out
 
 
 class Learned(NamedTuple):
@@ -53,15 +56,18 @@ class Learner:
     ) -> None:
         """Share out the streams; OptionError for fewer than there are processes and parts."""
         with group.together():
-            check_shares(group, windows.batch, config.accumulate)
+            check_shares(group, windows.batch, config)
         self.model, self.windows, self.config = model, windows, config
         self.group, self.device = group, device
         self.streams = group.share(windows.batch)
         self.parts = parts_of(self.streams, config.accumulate)
         self.generator = torch.Generator(device)
+        self.start = model.initial_carry(self.streams.stop - self.streams.start)
         self.loss: nn.Module = _Loss(model)
         self.tables: list[Tensor] = []
-        if group.size > 1:
+        if config.shard:
+            share_out(self.loss, device=device.type, size=group.size)
+        elif group.size > 1:
             self._join()
 
     def _join(self) -> None:
@@ -81,7 +87,7 @@ class Learner:
 
     def initial_carry(self) -> StackCarry:
         """The zero state of this process's streams."""
-        return self.model.initial_carry(self.streams.stop - self.streams.start)
+        return self.start
 
     def gradient(self, step: int, carry: StackCarry, *told: float) -> Learned:
         """Set the gradient of the mean loss of all streams at a step."""
@@ -123,10 +129,11 @@ class Learner:
 
     def _reduced(self, last: bool) -> Any:
         """Gradients are sent once, with the last part."""
-        assert isinstance(self.loss, nn.Module)
-        if last or not isinstance(self.loss, DistributedDataParallel):
-            return contextlib.nullcontext()
-        return self.loss.no_sync()
+        if isinstance(self.loss, FSDPModule):
+            self.loss.set_requires_gradient_sync(last)
+        elif isinstance(self.loss, DistributedDataParallel) and not last:
+            return self.loss.no_sync()
+        return contextlib.nullcontext()
 
     def _masks(self, step: int, streams: slice) -> Masks:
         self.generator.manual_seed((self.windows.seed % 2**31 << 32) + step)
@@ -171,7 +178,8 @@ class _Loss(nn.Module):
         self.model = model
 
     def forward(self, *arguments: Any, **named: Any) -> tuple[Tensor, StackCarry]:
-        return self.model.loss(*arguments, **named)
+        loss, carry = self.model.loss(*arguments, **named)
+        return loss, detach(carry)
 
 
 def _joined(carries: list[StackCarry]) -> StackCarry:

@@ -8,11 +8,12 @@ saved state and its number, so that a resumed training repeats the bits. How one
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +26,9 @@ from rondeau.network.cells import carry_parts, detach, map_carry
 from rondeau.network.model import Model
 from rondeau.report.page import write_report
 from rondeau.run.checkpoints import (
+    SHARDS,
     Checkpoint,
+    checkpoint_name,
     latest_checkpoint,
     name_checkpoint,
     write_checkpoint,
@@ -35,7 +38,7 @@ from rondeau.run.lock import locked
 from rondeau.run.weights import load_weights, read_shape, read_weights, weights_to_bytes
 from rondeau.text.batches import fit_windows
 from rondeau.text.corpus import Corpus
-from rondeau.training import records
+from rondeau.training import records, sharding
 from rondeau.training.budget import EVALUATIONS, fixed_steps, seconds_per_step, steps_in_time
 from rondeau.training.defaults import fill_defaults
 from rondeau.training.events import Event, GateShares, HeldOut
@@ -226,7 +229,8 @@ class Training:
 
     def _gates(self) -> tuple[GateShares, ...] | None:
         """Gates on a little text, which the first process tells."""
-        return gate_shares(self.model, self.corpus) if self.group.first else None
+        model = self._whole()
+        return gate_shares(model, self.corpus) if self.group.first else None
 
     def _checkpoint_due(self, at_look: bool, seconds: float) -> bool:
         """Whether to save, so many seconds after the last time: always a new best, and the end."""
@@ -253,12 +257,15 @@ class Training:
             pass
         with self._failures_told(), self._held():
             first, source = self.group.first, "model.safetensors"
-            if self.group.tell(b"none" if first and not self.folder.has(source) else b""):
+            if self.config.shard:
+                self._gather_best()
+            elif self.group.tell(b"none" if first and not self.folder.has(source) else b""):
                 self._save()
             best = read_weights(self.folder, source, read_shape(self.folder)) if first else b""
-            load_weights(self.model, self.group.tell(best), str(self.folder.path / source))
+            network = self._whole()
+            load_weights(network, self.group.tell(best), str(self.folder.path / source))
             model = LanguageModel(
-                self.model.eval(),
+                network.eval(),
                 self.tokenizer,
                 self.folder,
                 whole_documents=self.corpus.whole_documents,
@@ -272,6 +279,24 @@ class Training:
                 write_report(model)
         return model
 
+    def _whole(self) -> Model:
+        """The model with all of its weights."""
+        return sharding.whole(self.model) if self.config.shard else self.model
+
+    def _shards(self, step: int) -> Path:
+        """Where the weights of a checkpoint are, that processes have shared out."""
+        return self.folder.path / checkpoint_name(step) / SHARDS
+
+    def _gather_best(self) -> None:
+        """Write the best weights of a training whose weights are shared out, as of any other."""
+        step = self.best_step or self.step
+        if not self.group.tell(b"there" * self._shards(step).exists()):
+            self._save()
+        sharding.read_shards(self._shards(step), self.model, self.optimizer)
+        weights = weights_to_bytes(self._whole())
+        if self.group.first:
+            self.folder.change({"model.safetensors": weights})
+
     def _what_helps(self) -> str:
         """Where memory ran out, what is saved, and what can be done."""
         saved, setting = records.what_is_saved(self.folder), largest(self.config, self.corpus)
@@ -283,16 +308,23 @@ class Training:
     def restore(self, checkpoint: Checkpoint | None) -> None:
         """Go back to the state of a checkpoint of this training, or with None to its beginning."""
         if checkpoint is None:
-            self.model.load_state_dict(self._new_model().state_dict())
+            if self.config.shard:
+                sharding.set_weights(self.model, self._new_model())
+            else:
+                self.model.load_state_dict(self._new_model().state_dict())
             self._begin()
             if self.group.first:
                 records.cut_events(self.folder, 0)
             return
         source = f"{self.folder.path}, checkpoint {checkpoint.step}"
-        load_weights(self.model, checkpoint.weights, source)
-        whole = carry_parts(self.model.initial_carry(self.windows.batch))
+        if self.config.shard:
+            sharding.read_shards(self._shards(checkpoint.step), self.model, self.optimizer)
+        else:
+            load_weights(self.model, checkpoint.weights, source)
+        whole = [p.new_zeros(self.windows.batch, *p.shape[1:]) for p in carry_parts(self.carry)]
         state = checked_state(checkpoint, optimizer=self.optimizer, carry=whole, source=source)
-        self.optimizer.load_state_dict(state["optimizer"])
+        if not self.config.shard:
+            self.optimizer.load_state_dict(state["optimizer"])
         self.step = checkpoint.step
         parts = iter(part[self.learner.streams] for part in state["carry"])
         self.carry = map_carry(lambda _: next(parts).to(self.device), self.carry)
@@ -340,7 +372,7 @@ class Training:
         return self.rate * learning_rate(step, self.steps, self.config)
 
     def _measured_steps(self, config: TrainConfig) -> int:
-        model = copy.deepcopy(self.model).train()
+        model = self._new_model().train()
         learner, optimizer = self._learner(model), make_optimizer(model, config)
         carry = learner.initial_carry()
 
@@ -359,9 +391,9 @@ class Training:
         """A look at the validation split, and whether it is the best so far."""
         if not self.corpus.validation:
             return None
-        whole = self.corpus.whole_documents
+        whole, model = self.corpus.whole_documents, self._whole()
         loss, targets, measure = look(
-            self.model, self.tokenizer, self.corpus.validation, whole=whole, group=self.group
+            model, self.tokenizer, self.corpus.validation, whole=whole, group=self.group
         )
         best = self.best is None or loss < self.best
         if not math.isfinite(loss):
@@ -375,17 +407,20 @@ class Training:
             self.looks_since_best += 1
         samples: tuple[str, ...] = ()
         if self.group.first:
-            samples = sample_texts(self.model, self.tokenizer, seed=self.config.seed, whole=whole)
+            samples = sample_texts(model, self.tokenizer, seed=self.config.seed, whole=whole)
         return HeldOut(loss=loss, targets=targets, best=best, measure=measure, samples=samples)
 
     def _save(self) -> None:
         parts = carry_parts(self.carry)
         carry = [self.group.joined(part.cpu(), self.windows.batch).clone() for part in parts]
+        if self.config.shard:
+            self._save_shards()
         if not self.group.first:
             return
-        weights = weights_to_bytes(self.model)
+        shard = self.config.shard
+        weights = b"" if shard else weights_to_bytes(self.model)
         state: dict[str, Any] = {
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": {"state": {}} if shard else self.optimizer.state_dict(),
             "carry": carry,
             "best": self.best,
             "best_step": self.best_step,
@@ -399,9 +434,20 @@ class Training:
         write_checkpoint(self.folder, checkpoint)
         self._name(checkpoint)
 
+    def _save_shards(self) -> None:
+        """Put everybody's part of weights and slots into a checkpoint that is yet to be named."""
+        place = self.folder.place(f".{SHARDS}.part")
+        if self.group.first:
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+        self.group.tell()
+        sharding.write_shards(place, self.model, self.optimizer)
+        if self.group.first:
+            self.folder.adopt(f"{checkpoint_name(self.step)}/{SHARDS}", place)
+
     def _name(self, checkpoint: Checkpoint) -> None:
         """Make a checkpoint in place the latest, and its weights the model where it is the best."""
-        improved = self.best_step in (None, self.step)
+        improved = checkpoint.weights and self.best_step in (None, self.step)
         name_checkpoint(
             self.folder,
             checkpoint.step,

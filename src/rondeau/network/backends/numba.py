@@ -129,8 +129,10 @@ class Window(ABC):
 
     def run(self, kernel: Any, *arguments: Any, columns: int) -> None:
         """Run a kernel with a buffer for products of so many columns, the batch shared out."""
-        arrays = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
-        dtype = self.cell.weight_h.detach().numpy().dtype
+        from rondeau.network.backends.products import as_array
+
+        arrays = [as_array(a) if isinstance(a, Tensor) else a for a in arguments]
+        dtype = as_array(self.cell.weight_h).dtype
         product = self.new(self.B, self.padded_width(columns, dtype)).numpy()
         kernel(self.B, *arrays, product)
 

@@ -65,10 +65,20 @@ def _compile(bits: int) -> SimpleNamespace:
 _KERNELS = {bits: _compile(bits) for bits in (32, 64)}
 
 
+def as_array(tensor: Tensor) -> Array:
+    """A tensor's own numbers, without its gradient.
+
+    `Tensor.numpy` forbids its storage to change its size from then on, which FSDP does with that of
+    weights (`--shard`): this doesn't.
+    """
+    array: Array = np.from_dlpack(tensor.detach())
+    return array
+
+
 def pack(weights: Tensor, *, transposed: bool = False, columns: slice | None = None) -> Array:
     """Weights (K, N), or their transpose, as panels for a product; columns: only these of N."""
     kernels = _kernels(weights)
-    W = weights.detach().contiguous().numpy()
+    W = as_array(weights.contiguous())
     K, N = W.shape[::-1] if transposed else W.shape
     columns = columns or slice(0, N)
     N = columns.stop - columns.start
