@@ -26,6 +26,7 @@ from rondeau.run.folder import RunFolder, to_json
 from rondeau.run.lock import cut_off, locked
 from rondeau.run.metrics import read_events
 from rondeau.studies.compare import compare
+from rondeau.training import keeping
 from rondeau.training.loop import Training
 
 GREEDY = rondeau.DecodingConfig(greedy=True)
@@ -131,7 +132,7 @@ def hold(path, sound):
 def restore(path, sound):
     """What `resume` does but for reading the text again, which takes its time."""
     checkpoint, damage = latest_checkpoint(RunFolder.open(path))
-    sound.training.restore(checkpoint)
+    keeping.restore(sound.training, checkpoint)
     return restored(sound.training, damage)
 
 

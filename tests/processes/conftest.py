@@ -12,7 +12,7 @@ import pytest
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "faults"))  # how two runs are compared
-SMALL = {"hidden": 12, "batch": 8, "seq-len": 8, "documents": "blank-line", "threads": 1}
+SMALL = {"hidden": 12, "batch": 8, "seq_len": 8, "documents": "blank-line", "threads": 1}
 ENVIRONMENT = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "GLOO_SOCKET_IFNAME": "lo"}
 NOISE = re.compile(r"^(\[?[WE]\d{4} |terminate called)")
 
@@ -32,8 +32,7 @@ class Ended:
 
 def flags(**settings):
     """Settings as a command line has them."""
-    given = SMALL | {name.replace("_", "-"): value for name, value in settings.items()}
-    return [f"--{name}={value}" for name, value in given.items()]
+    return [f"--{name.replace('_', '-')}={value}" for name, value in (SMALL | settings).items()]
 
 
 @pytest.fixture(scope="session")

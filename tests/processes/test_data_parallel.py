@@ -10,10 +10,12 @@ from rondeau.run.metrics import read_events
 
 DEEP = {"layers": 2, "dropout": 0.3, "cell": "lstm", "embedding": 6}
 PARTS = "dropout in two layers, the gradient in two parts, in float64"
+SHARDED = PARTS.replace("the gradient", "weights shared out, the gradient")
 WHOLE = PARTS.replace(", the gradient in two parts", "")
 KINDS = {
     WHOLE: DEEP,
     PARTS: DEEP | {"accumulate": 2},
+    SHARDED: DEEP | {"accumulate": 2, "shard": True},
     "random windows, in float64": {"sampling": "random", "optimizer": "sgd", "lr": 1, "clip": 0.5},
     "dropout in two layers": DEEP,
     "a cloze": {"objective": "cloze", "hidden": 6},
@@ -49,8 +51,8 @@ def trained(launch, text, out, processes, kinds):
 
 
 def test_the_same_batch_in_1_2_and_4_processes_is_the_same_training(launch, rhymes, tmp_path):
-    alone = trained(launch, rhymes, tmp_path, 1, set(KINDS) - {PARTS})
-    alone[PARTS] = alone[WHOLE]
+    alone = trained(launch, rhymes, tmp_path, 1, set(KINDS) - {PARTS, SHARDED})
+    alone |= dict.fromkeys((PARTS, SHARDED), alone[WHOLE])
     two = trained(launch, rhymes, tmp_path, 2, KINDS)
     for kind, found in two.items():
         tolerance = 1e-8 if "float64" in kind else 1e-4

@@ -21,6 +21,7 @@ from cyclopts.config import Dict, Env
 import rondeau
 from rondeau.cli.compare import compare
 from rondeau.cli.evaluate import evaluate
+from rondeau.cli.gather import gather
 from rondeau.cli.infill import infill
 from rondeau.cli.inspect import inspect
 from rondeau.cli.output import complain
@@ -66,6 +67,7 @@ VERBS = (
     report,
     reproduce,
     study,
+    gather,
     tune,
     serve,
 )

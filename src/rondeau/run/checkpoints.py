@@ -95,7 +95,7 @@ def latest_checkpoint(folder: RunFolder) -> tuple[Checkpoint | None, list[str]]:
         damaged.append(str(error))
     for step in reversed(steps):
         try:
-            return _read(folder, step), damaged
+            return read_checkpoint(folder, step), damaged
         except RunError as error:
             damaged.append(str(error))
     raise RunError(f"--resume {folder.path}: no checkpoint is good: {'; '.join(damaged)}")
@@ -107,7 +107,8 @@ def saved_steps(folder: RunFolder) -> list[int]:
     return sorted(int(name[1]) for name in names if name)
 
 
-def _read(folder: RunFolder, step: int) -> Checkpoint:
+def read_checkpoint(folder: RunFolder, step: int) -> Checkpoint:
+    """The checkpoint after so many steps; RunError if it is damaged."""
     name = checkpoint_name(step)
     weights = b""
     shards = [shard for shard in folder.names() if shard.startswith(f"{name}/{SHARDS}/")]

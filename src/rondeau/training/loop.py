@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -22,23 +19,15 @@ from rondeau.config import ModelConfig, TrainConfig
 from rondeau.errors import TrainingError
 from rondeau.evaluation.perplexity import Evaluation
 from rondeau.language_model import LanguageModel
-from rondeau.network.cells import carry_parts, detach, map_carry
+from rondeau.network.cells import detach
 from rondeau.network.model import Model
 from rondeau.report.page import write_report
-from rondeau.run.checkpoints import (
-    SHARDS,
-    Checkpoint,
-    checkpoint_name,
-    latest_checkpoint,
-    name_checkpoint,
-    write_checkpoint,
-)
-from rondeau.run.folder import RunFolder, to_json
+from rondeau.run.folder import RunFolder
 from rondeau.run.lock import locked
-from rondeau.run.weights import load_weights, read_shape, read_weights, weights_to_bytes
+from rondeau.run.weights import load_weights, read_shape, read_weights
 from rondeau.text.batches import fit_windows
 from rondeau.text.corpus import Corpus
-from rondeau.training import records, sharding
+from rondeau.training import keeping, records, sharding
 from rondeau.training.budget import EVALUATIONS, fixed_steps, seconds_per_step, steps_in_time
 from rondeau.training.defaults import fill_defaults
 from rondeau.training.events import Event, GateShares, HeldOut
@@ -48,7 +37,6 @@ from rondeau.training.learning import Learner
 from rondeau.training.memory import failures_told, largest
 from rondeau.training.model_card import Numbers
 from rondeau.training.optimisation import clip_gradient, learning_rate, make_optimizer
-from rondeau.training.restoring import checked_state, told
 from rondeau.training.saturation import gate_shares
 
 EVENT_STEPS = 10
@@ -120,6 +108,14 @@ class Training:
         self.best_step: int | None = None
         self.looks_since_best = 0
         self.seconds = 0.0
+
+    def begin_again(self) -> None:
+        """Go back to the state before the first step."""
+        if self.config.shard:
+            sharding.set_weights(self.model, self._new_model())
+        else:
+            self.model.load_state_dict(self._new_model().state_dict())
+        self._begin()
 
     def _new_model(self) -> Model:
         """The model as it is drawn by the seed."""
@@ -196,14 +192,14 @@ class Training:
                 self.losses, note = [], None
             if self._checkpoint_due(at_look, since):
                 start = time.perf_counter()
-                self._save()
+                keeping.save(self)
                 saved = time.perf_counter()
                 clock += saved - start
             if event is not None:
                 yield event
                 clock = time.perf_counter()
         if self.interrupted and self.step:  # before the first step there is nothing to save
-            self._save()
+            keeping.save(self)
 
     def _is_stopped(self) -> bool:
         """Whether it is interrupted: for several processes, once all know."""
@@ -244,7 +240,7 @@ class Training:
         if self.rate < 1 or self.config.detect_anomaly:
             raise error
         step = self.step + 1
-        self.restore(self._latest())
+        keeping.restore(self, keeping.latest(self))
         self.rate = SLOWER
         return (
             f"step {step:,}: the {error.what} is not finite; going on after step {self.step:,} at "
@@ -257,10 +253,7 @@ class Training:
             pass
         with self._failures_told(), self._held():
             first, source = self.group.first, "model.safetensors"
-            if self.config.shard:
-                self._gather_best()
-            elif self.group.tell(b"none" if first and not self.folder.has(source) else b""):
-                self._save()
+            keeping.keep_best(self)
             best = read_weights(self.folder, source, read_shape(self.folder)) if first else b""
             network = self._whole()
             load_weights(network, self.group.tell(best), str(self.folder.path / source))
@@ -283,20 +276,6 @@ class Training:
         """The model with all of its weights."""
         return sharding.whole(self.model) if self.config.shard else self.model
 
-    def _shards(self, step: int) -> Path:
-        """Where the weights of a checkpoint are, that processes have shared out."""
-        return self.folder.path / checkpoint_name(step) / SHARDS
-
-    def _gather_best(self) -> None:
-        """Write the best weights of a training whose weights are shared out, as of any other."""
-        step = self.best_step or self.step
-        if not self.group.tell(b"there" * self._shards(step).exists()):
-            self._save()
-        sharding.read_shards(self._shards(step), self.model, self.optimizer)
-        weights = weights_to_bytes(self._whole())
-        if self.group.first:
-            self.folder.change({"model.safetensors": weights})
-
     def _what_helps(self) -> str:
         """Where memory ran out, what is saved, and what can be done."""
         saved, setting = records.what_is_saved(self.folder), largest(self.config, self.corpus)
@@ -304,41 +283,6 @@ class Training:
             f"after step {self.step}; {saved}: make room and go on with --resume, or start again "
             f"with a smaller {setting}"
         )
-
-    def restore(self, checkpoint: Checkpoint | None) -> None:
-        """Go back to the state of a checkpoint of this training, or with None to its beginning."""
-        if checkpoint is None:
-            if self.config.shard:
-                sharding.set_weights(self.model, self._new_model())
-            else:
-                self.model.load_state_dict(self._new_model().state_dict())
-            self._begin()
-            if self.group.first:
-                records.cut_events(self.folder, 0)
-            return
-        source = f"{self.folder.path}, checkpoint {checkpoint.step}"
-        if self.config.shard:
-            sharding.read_shards(self._shards(checkpoint.step), self.model, self.optimizer)
-        else:
-            load_weights(self.model, checkpoint.weights, source)
-        whole = [p.new_zeros(self.windows.batch, *p.shape[1:]) for p in carry_parts(self.carry)]
-        state = checked_state(checkpoint, optimizer=self.optimizer, carry=whole, source=source)
-        if not self.config.shard:
-            self.optimizer.load_state_dict(state["optimizer"])
-        self.step = checkpoint.step
-        parts = iter(part[self.learner.streams] for part in state["carry"])
-        self.carry = map_carry(lambda _: next(parts).to(self.device), self.carry)
-        self.best, self.best_step = state["best"], state["best_step"]
-        self.looks_since_best = state["looks_since_best"]
-        self.seconds, self.rate = state["seconds"], state["rate"]
-        self.losses = list(state["losses"].to(self.device))
-        if self.group.first:
-            records.cut_events(self.folder, checkpoint.step)
-            self._name(checkpoint)
-
-    def _latest(self) -> Checkpoint | None:
-        """The latest good checkpoint, which the first process reads."""
-        return told(self.group, lambda: latest_checkpoint(self.folder)[0])
 
     def _learn(self, since: float) -> tuple[torch.Tensor, float, float]:
         """One step: window, loss, gradient, clipping, update -> the loss, the gradient's norm.
@@ -409,50 +353,3 @@ class Training:
         if self.group.first:
             samples = sample_texts(model, self.tokenizer, seed=self.config.seed, whole=whole)
         return HeldOut(loss=loss, targets=targets, best=best, measure=measure, samples=samples)
-
-    def _save(self) -> None:
-        parts = carry_parts(self.carry)
-        carry = [self.group.joined(part.cpu(), self.windows.batch).clone() for part in parts]
-        if self.config.shard:
-            self._save_shards()
-        if not self.group.first:
-            return
-        shard = self.config.shard
-        weights = b"" if shard else weights_to_bytes(self.model)
-        state: dict[str, Any] = {
-            "optimizer": {"state": {}} if shard else self.optimizer.state_dict(),
-            "carry": carry,
-            "best": self.best,
-            "best_step": self.best_step,
-            "looks_since_best": self.looks_since_best,
-            "seconds": self.seconds,
-            "rate": self.rate,
-            "losses": torch.stack(self.losses).cpu() if self.losses else torch.empty(0),
-        }
-        records.sync_events(self.folder)
-        checkpoint = Checkpoint(self.step, weights, state)
-        write_checkpoint(self.folder, checkpoint)
-        self._name(checkpoint)
-
-    def _save_shards(self) -> None:
-        """Put everybody's part of weights and slots into a checkpoint that is yet to be named."""
-        place = self.folder.place(f".{SHARDS}.part")
-        if self.group.first:
-            shutil.rmtree(place, ignore_errors=True)
-            place.mkdir()
-        self.group.tell()
-        sharding.write_shards(place, self.model, self.optimizer)
-        if self.group.first:
-            self.folder.adopt(f"{checkpoint_name(self.step)}/{SHARDS}", place)
-
-    def _name(self, checkpoint: Checkpoint) -> None:
-        """Make a checkpoint in place the latest, and its weights the model where it is the best."""
-        improved = checkpoint.weights and self.best_step in (None, self.step)
-        name_checkpoint(
-            self.folder,
-            checkpoint.step,
-            best=self.best_step,
-            keep=self.config.keep,
-            others=({"model.safetensors": checkpoint.weights} if improved else {})
-            | {"results.json": to_json(records.results(self, self.numbers))},
-        )

@@ -31,6 +31,7 @@ from rondeau.text.corpus import Corpus
 from rondeau.text.loading import load_corpus
 from rondeau.training import records
 from rondeau.training.group import Group, is_launched, join
+from rondeau.training.keeping import restore
 from rondeau.training.loop import Training
 from rondeau.training.memory import check_memory, check_reading, failures_told
 from rondeau.training.restoring import told
@@ -139,7 +140,7 @@ def _go_on(
             note = _check_memory(config, loaded, group, device, fixed=True)
         training = Training(config, loaded, folder, device=device, group=group)
         with group.together():
-            training.restore(checkpoint)
+            restore(training, checkpoint)
     notes = found.notes if found else ()
     training.notes = (*training.notes, *notes, *((note,) if note else ()))
     return training
