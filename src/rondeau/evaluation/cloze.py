@@ -22,6 +22,7 @@ from rondeau.network.model import Model
 from rondeau.text.documents import Documents, Ring, documents_of
 from rondeau.text.tokenizer import BOS, MASK, UNK, CharTokenizer, Ids
 
+ALL = slice(None)
 GAPS = 1_000
 """Gaps that stand for a split."""
 SIDE = 64
@@ -88,20 +89,22 @@ def evaluate_cloze(
     *,
     split: str,
     gaps: int = GAPS,
+    part: slice = ALL,
 ) -> ClozeEvaluation:
     """Restore the characters at places that depend on the length of the text only.
 
-    Two models are so asked for the same ones. Raises CorpusError without any text.
+    Two models are so asked for the same ones. part: of the gaps only these. Raises CorpusError
+    without any text.
     """
     if not isinstance(documents, Documents):
         documents = documents_of(documents, tokenizer)
     if not documents.characters:
         raise CorpusError(f"{split}: has no text to evaluate")
-    windows = _windows(documents.ring, len(tokenizer), gaps)
+    windows = _windows(documents.ring, len(tokenizer), gaps)[:, part]
     device = model.output.weight.device
     was_training = model.training
     model.eval()
-    restored, costs = [], []
+    restored, costs = [np.empty(0, dtype=np.int64)], [0.0]
     for start in range(0, windows.shape[1], TOGETHER):
         ids = torch.from_numpy(windows[:, start : start + TOGETHER]).to(device)
         chosen, nats = (_from_both_sides if model.config.objective == "cloze" else _from_the_left)(

@@ -12,7 +12,8 @@ from dataclasses import replace
 import torch
 
 from rondeau.config import DecodingConfig
-from rondeau.evaluation.cloze import evaluate_cloze
+from rondeau.evaluation import cloze
+from rondeau.evaluation.cloze import ClozeEvaluation, evaluate_cloze
 from rondeau.evaluation.perplexity import Evaluation, evaluate
 from rondeau.generation.streams import generate_pieces
 from rondeau.language_model import LanguageModel
@@ -59,7 +60,7 @@ def look(
 ) -> tuple[float, int, Measure]:
     """Mean loss in nats on a sample of the validation split, its targets, and what it measures."""
     if model.config.objective == "cloze":
-        restored = evaluate_cloze(model, tokenizer, documents, split="validation", gaps=GAPS)
+        restored = cloze_together(group, model, tokenizer, documents, split="validation", gaps=GAPS)
         return restored.nats, restored.gaps, "pseudo-perplexity"
     chosen = sample_documents(documents, pieces=not whole)
     cost = evaluate_together(group, model, tokenizer, chosen, split="validation", whole=whole)
@@ -115,12 +116,33 @@ def evaluate_together(
     )
 
 
+def cloze_together(
+    group: Group,
+    model: Model,
+    tokenizer: CharTokenizer,
+    documents: Documents,
+    *,
+    split: str,
+    gaps: int = cloze.GAPS,
+) -> ClozeEvaluation:
+    """`evaluate_cloze`, the gaps shared out among the processes of a group."""
+    own = slice(group.rank, None, group.size)
+    found = evaluate_cloze(model, tokenizer, documents, split=split, gaps=gaps, part=own)
+    assert found.bits is not None
+    sums = group.sum(found.gaps, found.right, found.unknown, found.bits)
+    count, right, unknown = map(int, sums[:3])
+    return ClozeEvaluation(split, count, right, unknown, bits=sums[3])
+
+
 def final_numbers(model: LanguageModel, group: Group) -> list[Numbers]:
     """The best model on every split: whole, but for a large training text, of which a sample."""
     corpus = model.corpus()
     splits = [name for name in SPLIT_NAMES if corpus.parts[name]]
     if model.model.config.objective == "cloze":
-        return [model.evaluate_cloze_on(corpus.parts[s], split=s) for s in splits]
+        return [
+            cloze_together(group, model.model, model.tokenizer, corpus.parts[split], split=split)
+            for split in splits
+        ]
     numbers: list[Numbers] = []
     for name in splits:
         documents: Sequence[str] = corpus.parts[name]
