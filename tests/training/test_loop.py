@@ -16,7 +16,7 @@ from rondeau.run import start
 from rondeau.run.checkpoints import saved_steps
 from rondeau.run.folder import RunFolder
 from rondeau.run.metrics import read_events
-from rondeau.training import train
+from rondeau.training import keeping, train
 from rondeau.training.loop import Training
 from rondeau.training.optimisation import learning_rate
 
@@ -307,14 +307,14 @@ def test_a_checkpoint_that_was_written_but_not_named_is_named_when_it_goes_on(
 ):
     settings = config(eval_every=10, steps=20)
     whole = rondeau.train(rhymes, settings, out=tmp_path / "whole").finish()
-    named = Training._name
+    name = keeping.name_checkpoint
 
-    def killed(self, checkpoint):
-        if self.step == 20:
+    def killed(folder, step, **others):
+        if step == 20:
             raise KeyboardInterrupt
-        named(self, checkpoint)
+        name(folder, step, **others)
 
-    monkeypatch.setattr(Training, "_name", killed)
+    monkeypatch.setattr(keeping, "name_checkpoint", killed)
     with pytest.raises(KeyboardInterrupt):
         list(rondeau.train(rhymes, settings, out=tmp_path / "cut"))
     monkeypatch.undo()
