@@ -39,9 +39,9 @@ def test_pseudo_perplexity_and_accuracy_are_those_counted_by_hand():
 def test_a_gap_is_hidden_alone_with_all_of_its_surroundings(monkeypatch):
     read = []
 
-    def features(self, ids, carry, *, generator=None):
+    def features(self, ids, carry, *, masks=None):
         read.append(ids.clone())
-        return Model.features(self, ids, carry, generator=generator)
+        return Model.features(self, ids, carry, masks=masks)
 
     model = constant(CLOZE)
     monkeypatch.setattr(model, "features", features.__get__(model))

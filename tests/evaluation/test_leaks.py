@@ -26,16 +26,16 @@ def model(**settings):
 class NormalisedOverTime(Model):
     """Subtracts the mean over all steps: each output knows of all inputs."""
 
-    def features(self, ids, carry, *, generator=None):
-        outputs, carry = super().features(ids, carry, generator=generator)
+    def features(self, ids, carry, *, masks=None):
+        outputs, carry = super().features(ids, carry, masks=masks)
         return outputs - outputs.mean(0), carry
 
 
 class PeekingAtTheNext(Model):
     """Adds a little of the next step, as a convolution with the wrong padding does."""
 
-    def features(self, ids, carry, *, generator=None):
-        outputs, carry = super().features(ids, carry, generator=generator)
+    def features(self, ids, carry, *, masks=None):
+        outputs, carry = super().features(ids, carry, masks=masks)
         return outputs + 0.05 * outputs.roll(-1, 0), carry
 
 
