@@ -28,7 +28,8 @@ from rondeau.errors import CorpusError
 from rondeau.formats import shown
 from rondeau.text.repairs import Repairs
 
-SUFFIXES = (".txt", ".txt.gz", ".zip", ".jsonl")
+PACKED, RECORDS = (".gz", ".zip"), ".jsonl"
+SUFFIXES = (".txt", ".txt.gz", ".zip", RECORDS)
 """What is read from a folder; a file named directly may have any other ending."""
 BLOCK = 2**20
 """Bytes unpacked at once."""
@@ -69,16 +70,16 @@ def open_sources(sources: Iterable[str | Path], repairs: Repairs) -> Iterator[So
     Raises CorpusError for what is missing, no file, or can't be opened or unpacked.
     """
     for source in sources:
-        path = Path(source)
-        with readable(path):
-            if str(path) == "-":
-                yield from _standard_input()
-            elif path.is_dir():
-                for file in _files_in(path, repairs):
-                    with readable(file):
-                        yield from _opened(file)
-            else:
-                yield from _opened(path)
+        for file in list_files(source, repairs):
+            with readable(file):
+                yield from _standard_input() if file == "-" else _opened(Path(file))
+
+
+def list_files(source: str | Path, repairs: Repairs) -> list[str]:
+    """The files of a folder, in the order of their paths; anything else is one, whatever it is."""
+    path = Path(source)
+    with readable(path):
+        return [*map(str, _files_in(path, repairs))] if path.is_dir() else [str(path)]
 
 
 @contextlib.contextmanager
@@ -133,7 +134,7 @@ def _opened(path: Path) -> Iterator[Source]:
             yield Source(str(path), file)
         return
     with path.open("rb") as plain:
-        before = _state(plain)
+        before = state_of(os.fstat(plain.fileno()))
         if path.name.endswith(".zip"):
             yield from _members(path, plain)
         elif path.name.endswith(".gz"):
@@ -141,13 +142,18 @@ def _opened(path: Path) -> Iterator[Source]:
             with _unpacked(packed, str(path), _most(plain)) as file:
                 yield Source(str(path), file)
         else:
-            yield Source(str(path), plain, path.name.endswith(".jsonl"))
-        if _state(plain) != before:
-            raise CorpusError(f"{path}: changed while it was read; copy it and read that")
+            yield Source(str(path), plain, path.name.endswith(RECORDS))
+        if state_of(os.fstat(plain.fileno())) != before:
+            raise changed(path)
 
 
-def _state(file: BinaryIO) -> tuple[int, int]:
-    status = os.fstat(file.fileno())
+def changed(name: str | Path) -> CorpusError:
+    """The error of a file that isn't what it was when reading it began."""
+    return CorpusError(f"{name}: changed while it was read; copy it and read that")
+
+
+def state_of(status: os.stat_result) -> tuple[int, int]:
+    """The size and the time of a file: with another one it is another file."""
     return status.st_size, status.st_mtime_ns
 
 
