@@ -50,6 +50,7 @@ from rondeau.text.reading import normalise, read_documents
 from rondeau.text.repairs import Repairs
 from rondeau.text.splits import SPLIT_NAMES, SplitName
 from rondeau.text.tokenizer import BOS, CharTokenizer, Ids
+from rondeau.urls import label
 
 SAMPLE_SEEDS = 2**32
 BASELINES = "baselines.json"
@@ -329,7 +330,7 @@ class LanguageModel:
                 note(sentence)
             if not self.whole_documents:
                 documents = [one_text(documents, reading)]
-            name = "standard input" if str(Path(source)) == "-" else str(source)
+            name = "standard input" if str(Path(source)) == "-" else label(source)
             return [(name, documents)]
         corpus = self.corpus()
         for sentence in corpus.repairs:

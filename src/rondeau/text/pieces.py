@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from rondeau.config import TextConfig
+from rondeau.errors import CorpusError
 from rondeau.text.encodings import MARKS, SAMPLE, Survey
 from rondeau.text.reading import Batches, joiner, read_part, read_some
 from rondeau.text.repairs import Repairs
@@ -35,6 +36,7 @@ from rondeau.text.sources import (
     state_of,
 )
 from rondeau.text.tokenizer import to_codes
+from rondeau.urls import Remote, url_of
 
 SIZE = 2**23
 """Bytes of a piece, where there is a place to cut."""
@@ -123,7 +125,8 @@ def plan(sources: Sequence[str | Path], config: TextConfig, survey: Surveys) -> 
         size = state[0] if state else SIZE
         parts = [Piece((file,), apart=False, repairs=repairs)]
         if state is not None:
-            parts = _parts(file, state, config, survey) if size >= 2 * SIZE else []
+            splits = size >= 2 * SIZE and not url_of(file)
+            parts = _parts(file, state, config, survey) if splits else []
         if group and (parts or repairs or held + size > SIZE or len(group) == TOGETHER):
             yield Piece(tuple(group), repairs=kinds)
             group, kinds, held = [], (), 0
@@ -147,6 +150,8 @@ def _files(
 
 
 def _state(file: str) -> State | None:
+    if url := url_of(file):
+        return Remote(url, CorpusError).state()
     try:
         found = Path(file).stat()
     except OSError:

@@ -29,8 +29,11 @@ from rondeau.files import open_plain, read_plain, sha256
 from rondeau.formats import check_version, misfit, read_object, shown
 from rondeau.text.corpus import Corpus
 from rondeau.text.documents import Alphabet, Documents
+from rondeau.text.mapped import release
+from rondeau.text.sources import SUFFIXES
 from rondeau.text.splits import SPLIT_NAMES, SplitName
 from rondeau.text.tokenizer import CODE_POINTS, SPECIALS, CharTokenizer
+from rondeau.urls import Remote, url_of
 
 INDEX, TOKENIZER = "corpus.json", "tokenizer.json"
 FORMAT_VERSION = 1
@@ -55,6 +58,9 @@ SHAPE = {
 
 def is_prepared(path: str | Path) -> bool:
     """Whether a path is a prepared corpus, or what is left of one."""
+    if url := url_of(path):
+        remote = Remote(url, CorpusError)
+        return not url.endswith(SUFFIXES) and (remote / INDEX).exists()
     try:
         return any((Path(path) / name).exists() for name in (INDEX, "train.starts"))
     except OSError:  # reading it says why
@@ -63,10 +69,11 @@ def is_prepared(path: str | Path) -> bool:
 
 def open_prepared(path: str | Path, config: TextConfig) -> Corpus:
     """A prepared corpus; CorpusError if it is damaged, OptionError for settings not its own."""
-    folder = Path(path)
+    url = url_of(path)
+    folder = Remote(url, CorpusError) if url else Path(path)
     index = _read_index(folder)
     source = str(folder / TOKENIZER)
-    stored = read_plain(_place(folder, TOKENIZER), most=MOST, error=CorpusError)
+    stored = _read(folder, TOKENIZER)
     if sha256(stored) != index["tokenizer"]:
         raise _damaged(folder / TOKENIZER)
     try:
@@ -98,10 +105,10 @@ def open_prepared(path: str | Path, config: TextConfig) -> Corpus:
     )
 
 
-def _read_index(folder: Path) -> dict[str, Any]:
+def _read_index(folder: Path | Remote) -> dict[str, Any]:
     """What corpus.json says, whose own hash stands in it; CorpusError for anything else."""
     source = str(folder / INDEX)
-    data = read_plain(_place(folder, INDEX), most=MOST, error=CorpusError)
+    data = _read(folder, INDEX)
     index = read_object(data, source, error=CorpusError)
     maker = index.get("rondeau")
     check_version(index, FORMAT_VERSION, source, error=CorpusError, maker=maker)
@@ -118,17 +125,25 @@ def seal(index: dict[str, Any]) -> str:
     return sha256(json.dumps(index, sort_keys=True).encode())
 
 
-def _damaged(path: Path) -> CorpusError:
+def _damaged(path: Path | Remote) -> CorpusError:
     said = f"{path}: is damaged (its SHA-256 is not the one in {INDEX}); prepare it again"
     return CorpusError(said)
 
 
-def _place(folder: Path, name: str) -> Path:
+def _read(folder: Path | Remote, name: str) -> bytes:
+    place = _place(folder, name)
+    if isinstance(place, Remote):
+        return place.read(most=MOST)
+    return read_plain(place, most=MOST, error=CorpusError)
+
+
+def _place(folder: Path | Remote, name: str) -> Path | Remote:
     """Where a file is; CorpusError for a name or a link that leads out of the folder."""
     path = folder / name
     inside = name.isprintable() and Path(name).name == name
     try:
-        inside = inside and path.resolve().parent == folder.resolve()
+        if isinstance(folder, Path) and isinstance(path, Path):
+            inside = inside and path.resolve().parent == folder.resolve()
     except (OSError, RuntimeError):  # links that lead to each other
         inside = False
     if not inside:
@@ -144,25 +159,37 @@ def _beyond(unknown: NDArray[np.int64], known: NDArray[Any]) -> bool:
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of numbers: its length and its hash; all are from 0 to before `below`."""
+    """One file of numbers: its length and its hash; all are from 0 to before `below`.
 
-    path: Path
+    One that is elsewhere is fetched when it is first read, and kept in the cache.
+    """
+
+    path: Path | Remote
     length: int
     sha256: str
     dtype: str
     below: int = 2**63
 
+    @property
+    def _size(self) -> int:
+        return max(0, self.length * np.dtype(self.dtype).itemsize)
+
     def check_size(self) -> None:
         """CorpusError unless the file is as long as it should be."""
-        size = self.length * np.dtype(self.dtype).itemsize
-        with open_plain(self.path, most=max(size, 0), error=CorpusError) as file:
+        if isinstance(self.path, Remote):  # its hash says it, once it is fetched
+            return
+        size = self._size
+        with open_plain(self.path, most=size, error=CorpusError) as file:
             found = os.fstat(file.fileno()).st_size
         if found != size:
             raise CorpusError(f"{self.path}: has {found} bytes, not {size}; prepare it again")
 
     def open(self) -> NDArray[Any]:
         """The numbers, mapped into memory, once their hash and their size have been checked."""
-        with open_plain(self.path, most=2**63, error=CorpusError) as file:
+        path = self.path
+        if isinstance(path, Remote):
+            path = path.cached([self.sha256], most=self._size)
+        with open_plain(path, most=2**63, error=CorpusError) as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != self.sha256:
                 raise _damaged(self.path)
             if not self.length:
@@ -170,6 +197,7 @@ class Shard:
             numbers = np.memmap(file, dtype=self.dtype, mode="r")
         if numbers.min() < 0 or numbers.max() >= self.below:
             raise CorpusError(f"{self.path}: has numbers that mean nothing; prepare it again")
+        release(numbers)
         return numbers
 
 
@@ -206,7 +234,7 @@ class Shards:
 
 
 def _documents(
-    folder: Path, record: dict[str, Any], alphabet: Alphabet, name: SplitName
+    folder: Path | Remote, record: dict[str, Any], alphabet: Alphabet, name: SplitName
 ) -> Documents:
     # What a model is trained on has no unknown ids: they would lead out of its weights.
     ids = len(alphabet.tokenizer if name == "train" else alphabet.codes)
@@ -227,7 +255,7 @@ def _documents(
 
 
 def _shard(
-    folder: Path, record: dict[str, Any], types: Sequence[str], *, below: int = 2**63
+    folder: Path | Remote, record: dict[str, Any], types: Sequence[str], *, below: int = 2**63
 ) -> Shard:
     path = _place(folder, record["file"])
     if record["dtype"] not in types or record["length"] < 0:

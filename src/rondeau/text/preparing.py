@@ -46,6 +46,7 @@ from rondeau.text.splits import SPLIT_NAMES, Ranges, SplitName
 from rondeau.text.spool import Spool
 from rondeau.text.tokenizer import Codes
 from rondeau.text.workers import Workers, processors
+from rondeau.urls import label
 from rondeau.version import __version__
 
 SHARD = 2**26
@@ -227,7 +228,7 @@ def _write(
         "format_version": FORMAT_VERSION,
         "rondeau": __version__,
         "settings": corpus.settings.as_dict(),
-        "sources": [Path(source).name for source in sources],
+        "sources": [Path(label(source)).name for source in sources],
         "fingerprint": corpus.fingerprint,
         "repairs": repairs.public_notes,
         "tokenizer": sha256(stored.encode()),

@@ -19,6 +19,7 @@ from rondeau.formats import read_object
 from rondeau.text.encodings import read_text
 from rondeau.text.repairs import MOST_MARKS, Repairs, mended, stream_safe
 from rondeau.text.sources import Source, open_sources, readable
+from rondeau.urls import label
 
 BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 LOOKED_AT = 1000
@@ -72,7 +73,7 @@ def read_some(sources: Sequence[str | Path], config: TextConfig, repairs: Repair
 
 def nothing_in(sources: Sequence[str | Path]) -> CorpusError:
     """The error where all sources together have no text."""
-    return CorpusError(f"{', '.join(map(str, sources))}: no text in it; give a file with some")
+    return CorpusError(f"{', '.join(map(label, sources))}: no text in it; give a file with some")
 
 
 def no_text(name: str) -> CorpusError:

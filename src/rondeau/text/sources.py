@@ -27,6 +27,7 @@ from typing import BinaryIO, NamedTuple, cast
 from rondeau.errors import CorpusError
 from rondeau.formats import shown
 from rondeau.text.repairs import Repairs
+from rondeau.urls import Remote, label, url_of
 
 PACKED, RECORDS = (".gz", ".zip"), ".jsonl"
 SUFFIXES = (".txt", ".txt.gz", ".zip", RECORDS)
@@ -72,11 +73,24 @@ def open_sources(sources: Iterable[str | Path], repairs: Repairs) -> Iterator[So
     for source in sources:
         for file in list_files(source, repairs):
             with readable(file):
-                yield from _standard_input() if file == "-" else _opened(Path(file))
+                if file == "-":
+                    yield from _standard_input()
+                elif url := url_of(file):
+                    yield from _fetched(url)
+                else:
+                    yield from _opened(Path(file))
 
 
 def list_files(source: str | Path, repairs: Repairs) -> list[str]:
     """The files of a folder, in the order of their paths; anything else is one, whatever it is."""
+    if url := url_of(source):
+        remote = Remote(url, CorpusError)
+        if not remote.is_folder():
+            return [url]
+        found = [name for name in remote.files_in() if name.endswith(SUFFIXES)]
+        if not found:
+            raise CorpusError(f"{remote.name}: has no {', '.join(SUFFIXES)} file in it")
+        return found
     path = Path(source)
     with readable(path):
         return [*map(str, _files_in(path, repairs))] if path.is_dir() else [str(path)]
@@ -88,10 +102,10 @@ def readable(name: str | Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise CorpusError(f"{name}: no such file or folder") from None
+        raise CorpusError(f"{label(name)}: no such file or folder") from None
     except DAMAGED as error:
         reason = getattr(error, "strerror", None) or error
-        raise CorpusError(f"{name}: cannot be read: {reason}") from None
+        raise CorpusError(f"{label(name)}: cannot be read: {reason}") from None
 
 
 def _standard_input() -> Iterator[Source]:
@@ -135,16 +149,30 @@ def _opened(path: Path) -> Iterator[Source]:
         return
     with path.open("rb") as plain:
         before = state_of(os.fstat(plain.fileno()))
-        if path.name.endswith(".zip"):
-            yield from _members(path, plain)
-        elif path.name.endswith(".gz"):
-            packed = cast(BinaryIO, gzip.GzipFile(fileobj=plain))
-            with _unpacked(packed, str(path), _most(plain)) as file:
-                yield Source(str(path), file)
-        else:
-            yield Source(str(path), plain, path.name.endswith(RECORDS))
+        yield from _in_file(str(path), plain)
         if state_of(os.fstat(plain.fileno())) != before:
             raise changed(path)
+
+
+def _fetched(url: str) -> Iterator[Source]:
+    """A file of somewhere else, copied to a temporary one, since it is read several times."""
+    remote = Remote(url, CorpusError)
+    with tempfile.TemporaryFile() as file:
+        remote.copy_to(file, most=LARGEST)
+        file.seek(0)
+        yield from _in_file(remote.name, cast(BinaryIO, file))
+
+
+def _in_file(name: str, plain: BinaryIO) -> Iterator[Source]:
+    """What a file is, or what is packed in it."""
+    if name.endswith(".zip"):
+        yield from _members(name, plain)
+    elif name.endswith(".gz"):
+        packed = cast(BinaryIO, gzip.GzipFile(fileobj=plain))
+        with _unpacked(packed, name, _most(plain)) as file:
+            yield Source(name, file)
+    else:
+        yield Source(name, plain, name.endswith(RECORDS))
 
 
 def changed(name: str | Path) -> CorpusError:
@@ -182,7 +210,7 @@ def _pipe(path: Path) -> tuple[bytes, BinaryIO]:
     return begun, os.fdopen(descriptor, "rb")
 
 
-def _members(path: Path, plain: BinaryIO) -> Iterator[Source]:
+def _members(path: str, plain: BinaryIO) -> Iterator[Source]:
     """The files in an archive, whose names are read and never used."""
     left = _most(plain)
     with zipfile.ZipFile(plain) as archive:
@@ -202,7 +230,7 @@ def _members(path: Path, plain: BinaryIO) -> Iterator[Source]:
                     yield Source(name, file)
 
 
-def _refuse_overlap(archive: zipfile.ZipFile, path: Path) -> None:
+def _refuse_overlap(archive: zipfile.ZipFile, path: str) -> None:
     """Members that share their bytes, of which a small archive can unpack to any size.
 
     Source: D. Fifield, A better zip bomb, USENIX WOOT 2019.

@@ -19,7 +19,7 @@ import re
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,6 +32,7 @@ from rondeau.text.pieces import SPILLED, Piece, Read
 from rondeau.text.repairs import Repairs
 from rondeau.text.splits import Ranges, ranges_of
 from rondeau.text.tokenizer import Codes
+from rondeau.urls import label
 
 PROGRESS, CODES, LENGTHS, COPIES = (
     "progress.jsonl",
@@ -125,7 +126,9 @@ class Spool:
         """The pieces that are yet to be read, of those that are given or were before."""
         if self.pieces is None:
             self.pieces = list(pieces)
-            self._write({"pieces": [asdict(piece) for piece in self.pieces]})
+            # What has secrets in its name is never gone on with.
+            told = (asdict(replace(p, sources=tuple(map(label, p.sources)))) for p in self.pieces)
+            self._write({"pieces": list(told)})
         return self.pieces[self.read :]
 
     def take(self, read: Read) -> None:
