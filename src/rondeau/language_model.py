@@ -42,6 +42,7 @@ from rondeau.network.stack import StackCarry
 from rondeau.run.decoding import read_decoding
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
 from rondeau.run.origin import read_corpus, read_origin
+from rondeau.run.remote import open_run
 from rondeau.run.results import read_results, read_text_config
 from rondeau.run.weights import load_model
 from rondeau.text.corpus import Corpus, one_text
@@ -93,7 +94,7 @@ class LanguageModel:
         cls, run: str | Path, *, device: Device = "auto", backend: Backend = "auto"
     ) -> LanguageModel:
         """The best model of a run folder (RunError if it is missing or damaged)."""
-        folder = RunFolder.open(run)
+        folder = open_run(run)
         model, tokenizer, whole = load_model(folder)
         model.backend = backend
         return cls(model.to(pick_device(device)), tokenizer, folder, whole_documents=whole)

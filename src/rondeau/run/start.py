@@ -15,7 +15,9 @@ from rondeau.files import is_temporary
 from rondeau.run.folder import MANIFEST, RunFolder
 from rondeau.run.lock import LOCK, locked
 from rondeau.run.origin import KEPT, ORIGIN
+from rondeau.run.remote import mirrored, staging
 from rondeau.run.results import RESULTS
+from rondeau.urls import url_of
 
 FOLDERS = ("", "private")
 FIRST = {
@@ -34,7 +36,12 @@ FIRST = {
 
 
 def new_run(path: str | Path) -> RunFolder:
-    """The folder of a new run, made if it is missing; RunError where it holds anything else."""
+    """The folder of a new run, made if it is missing; RunError where it holds anything else.
+
+    Of a run at a URL it is here, and mirrored there.
+    """
+    if url := url_of(path):
+        return mirrored(new_run(staging(url)), url)
     folder = RunFolder(Path(path))
     return folder if is_unfinished(folder.path) else RunFolder.create(path)
 

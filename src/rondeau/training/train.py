@@ -16,15 +16,16 @@ from rondeau.network.backends import library
 from rondeau.network.device import pick_device
 from rondeau.network.stack import make_cell
 from rondeau.run.checkpoints import latest_checkpoint
-from rondeau.run.folder import RunFolder
 from rondeau.run.lock import cut_off, locked
 from rondeau.run.origin import read_corpus
+from rondeau.run.remote import open_to_go_on
 from rondeau.run.start import beginning, is_unfinished, new_run
 from rondeau.run.weights import read_shape
 from rondeau.text.loading import load_corpus
 from rondeau.training import records
 from rondeau.training.loop import Training
 from rondeau.training.memory import check_memory, check_reading, failures_told
+from rondeau.urls import label
 
 
 def train(
@@ -61,7 +62,7 @@ def train(
             path.rmdir()  # where it is still empty
         if isinstance(error, OSError):
             raise TrainingError(
-                f"--out {path}: cannot be written: {error.strerror or error}; nothing was "
+                f"--out {label(path)}: cannot be written: {error.strerror or error}; nothing was "
                 "trained; mend that, or choose another"
             ) from error
         raise
@@ -80,7 +81,7 @@ def resume(run: str | Path, corpus: Sequence[str | Path] = ()) -> Training:
             f"--resume {run}: its start was cut off, nothing is there to go on with; begin again "
             f"with --out {run}"
         )
-    folder = RunFolder.open(run)
+    folder = open_to_go_on(run)
     was_cut_off = cut_off(folder)
     with (
         records.failed_writes_told(folder, lambda: "to go on"),
