@@ -19,7 +19,7 @@ from typing import IO, Any
 from rondeau.errors import OptionError, UserError
 from rondeau.files import TEMPORARY, make_folder
 
-URL = re.compile(r"(?!file:)([a-z][a-z0-9+.-]+):/{1,2}(?=[^/])(.+)", re.DOTALL)
+URL = re.compile(r"(?!file:|datasets:)([a-z][a-z0-9+.-]+):/{1,2}(?=[^/])(.+)", re.DOTALL)
 OWN = ("memory",)
 """Protocols of files that no other process can read."""
 STAMPS = ("ETag", "etag", "LastModified", "last_modified", "mtime", "created", "oid", "sha256")
@@ -39,7 +39,7 @@ def label(name: str | Path) -> str:
     """How a source is told and stored: a path as it is, a URL without user, query and fragment."""
     url = url_of(name)
     if url is None:
-        return str(Path(name))
+        return str(name) if str(name).startswith("datasets:") else str(Path(name))
     protocol, rest = url.split("://", 1)
     place = re.split(r"[?#]", rest, maxsplit=1)[0]
     host, slash, path = place.partition("/")

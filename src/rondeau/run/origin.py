@@ -18,6 +18,7 @@ from rondeau.formats import misfit, shown
 from rondeau.run.folder import FORMAT_VERSION, RunFolder
 from rondeau.run.results import read_results
 from rondeau.text.corpus import Corpus
+from rondeau.text.hub import is_data_set
 from rondeau.text.loading import load_corpus
 from rondeau.text.prepared import is_prepared
 from rondeau.urls import label, url_of
@@ -45,8 +46,8 @@ def origin_files(corpus: Corpus) -> dict[str, bytes]:
 
 
 def whole(source: str) -> str:
-    """A source as it is found from anywhere: a URL, or a path from the root."""
-    return source if url_of(source) else str(Path(source).absolute())
+    """A source as it is found from anywhere: a URL, a data set, or a path from the root."""
+    return source if url_of(source) or is_data_set(source) else str(Path(source).absolute())
 
 
 def read_origin(folder: RunFolder) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def read_origin(folder: RunFolder) -> dict[str, Any]:
 def _refuse_strange(folder: RunFolder, sources: Sequence[str]) -> None:
     """RunError for what `origin_files` never writes: a pipe would be read for ever."""
     for source in sources:
-        if url_of(source):
+        if url_of(source) or is_data_set(source):
             continue
         path = Path(source)
         try:

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO, NamedTuple
 from rondeau.config import TextConfig
 from rondeau.errors import CorpusError
 from rondeau.text.encodings import MARKS, SAMPLE, Survey
+from rondeau.text.hub import is_data_set
 from rondeau.text.reading import Batches, joiner, read_part, read_some
 from rondeau.text.repairs import Repairs
 from rondeau.text.sources import (
@@ -150,6 +151,8 @@ def _files(
 
 
 def _state(file: str) -> State | None:
+    if is_data_set(file):
+        return None
     if url := url_of(file):
         return Remote(url, CorpusError).state()
     try:

@@ -17,6 +17,7 @@ from rondeau.config import Documents, TextConfig
 from rondeau.errors import CorpusError
 from rondeau.formats import read_object
 from rondeau.text.encodings import read_text
+from rondeau.text.hub import is_data_set, read_rows
 from rondeau.text.repairs import MOST_MARKS, Repairs, mended, stream_safe
 from rondeau.text.sources import Source, open_sources, readable
 from rondeau.urls import label
@@ -263,7 +264,24 @@ def _until_last(first: _Block, stream: Iterator[_Block]) -> Iterator[str]:
 def _blocks(
     sources: Sequence[str | Path], encoding: str | None, repairs: Repairs
 ) -> Iterator[_Block]:
-    """Every file in the sources, block by block."""
+    """Every file and row in the sources, block by block."""
+    for name in sources:
+        if is_data_set(name):
+            yield from _rows(str(name), repairs)
+        else:
+            yield from _files([name], encoding, repairs)
+
+
+def _rows(name: str, repairs: Repairs) -> Iterator[_Block]:
+    """The rows of a data set, each a document by itself."""
+    for text in mended(read_rows(name), name, repairs):
+        if not _is_blank(text):
+            yield _Block(name, text, True, True)
+
+
+def _files(
+    sources: Sequence[str | Path], encoding: str | None, repairs: Repairs
+) -> Iterator[_Block]:
     for source in open_sources(sources, repairs):
         with readable(source.name):
             texts = read_text(source.file, source.name, encoding, repairs)

@@ -26,6 +26,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from rondeau.errors import CorpusError
 from rondeau.formats import shown
+from rondeau.text.hub import is_data_set
 from rondeau.text.repairs import Repairs
 from rondeau.urls import Remote, label, url_of
 
@@ -83,6 +84,8 @@ def open_sources(sources: Iterable[str | Path], repairs: Repairs) -> Iterator[So
 
 def list_files(source: str | Path, repairs: Repairs) -> list[str]:
     """The files of a folder, in the order of their paths; anything else is one, whatever it is."""
+    if is_data_set(source):
+        return [str(source)]
     if url := url_of(source):
         remote = Remote(url, CorpusError)
         if not remote.is_folder():
