@@ -19,7 +19,7 @@ from pathlib import Path
 from rondeau.config import TextConfig
 from rondeau.text.batches import Windows
 from rondeau.text.loading import load_corpus, read_songs
-from rondeau.text.prepared import prepare
+from rondeau.text.preparing import prepare
 
 WINDOWS = 2000
 LARGEST_IN_MEMORY = 300

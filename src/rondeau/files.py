@@ -7,7 +7,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -51,43 +50,32 @@ def is_temporary(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `path` when all went well and is gone otherwise.
+def held_folder(path: Path) -> Iterator[bool]:
+    """Make a folder unless it is there, and hold it: False while another process does.
 
-    What one that was killed has left beside `path` is removed. Files are the caller's to fsync.
+    What is in it stays, whatever becomes of the holder, who may also remove or rename it.
     """
-    start = f".{path.name}-"
-    with one_at_a_time(path.parent):
-        for left in path.parent.iterdir():
-            if left.name.startswith(start) and is_temporary(left.name) and not _held(left):
-                shutil.rmtree(left, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=start, suffix=TEMPORARY))
-        holder = os.open(folder, os.O_RDONLY)
-        with contextlib.suppress(OSError):
-            fcntl.flock(holder, fcntl.LOCK_EX)
-    try:
-        yield folder
-        sync_folder(folder)
-        folder.chmod(0o755)
-        folder.replace(path)
-        sync_folder(path.parent)
-    finally:
-        os.close(holder)
-        shutil.rmtree(folder, ignore_errors=True)
+    while True:
+        path.mkdir(exist_ok=True)
+        holder = os.open(path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            except OSError:  # there are no locks here
+                pass
+            if _is_at(holder, path):  # and wasn't renamed by the one before
+                yield True
+                return
+        finally:
+            os.close(holder)
 
 
-def _held(folder: Path) -> bool:
-    """Whether a process that lives fills a folder, or it can't be told."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
+def _is_at(descriptor: int, path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
     return False
 
 

@@ -42,6 +42,7 @@ from rondeau.network.stack import StackCarry
 from rondeau.run.decoding import read_decoding
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
 from rondeau.run.origin import read_corpus, read_origin
+from rondeau.run.remote import open_run
 from rondeau.run.results import read_results, read_text_config
 from rondeau.run.weights import load_model
 from rondeau.text.corpus import Corpus, one_text
@@ -50,6 +51,7 @@ from rondeau.text.reading import normalise, read_documents
 from rondeau.text.repairs import Repairs
 from rondeau.text.splits import SPLIT_NAMES, SplitName
 from rondeau.text.tokenizer import BOS, CharTokenizer, Ids
+from rondeau.urls import label
 
 SAMPLE_SEEDS = 2**32
 BASELINES = "baselines.json"
@@ -92,7 +94,7 @@ class LanguageModel:
         cls, run: str | Path, *, device: Device = "auto", backend: Backend = "auto"
     ) -> LanguageModel:
         """The best model of a run folder (RunError if it is missing or damaged)."""
-        folder = RunFolder.open(run)
+        folder = open_run(run)
         model, tokenizer, whole = load_model(folder)
         model.backend = backend
         return cls(model.to(pick_device(device)), tokenizer, folder, whole_documents=whole)
@@ -329,7 +331,7 @@ class LanguageModel:
                 note(sentence)
             if not self.whole_documents:
                 documents = [one_text(documents, reading)]
-            name = "standard input" if str(Path(source)) == "-" else str(source)
+            name = "standard input" if str(Path(source)) == "-" else label(source)
             return [(name, documents)]
         corpus = self.corpus()
         for sentence in corpus.repairs:

@@ -19,7 +19,7 @@ import torch
 from rondeau.cli import main
 from rondeau.config import TextConfig
 from rondeau.network.model import Model
-from rondeau.text.prepared import prepare
+from rondeau.text.preparing import prepare
 
 ROOT = Path(__file__).parents[2]
 

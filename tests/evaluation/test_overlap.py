@@ -13,7 +13,7 @@ from rondeau.evaluation.overlap import Overlap, overlap
 from rondeau.text.corpus import in_memory, split_corpus
 from rondeau.text.documents import Alphabet, Documents, ring_counts, ring_ids, ring_starts
 from rondeau.text.loading import load_corpus
-from rondeau.text.prepared import prepare
+from rondeau.text.preparing import prepare
 from rondeau.text.splits import ranges_of
 from rondeau.text.tokenizer import to_codes
 

@@ -16,7 +16,7 @@ from scene import Reader, Scene, quick, try_all
 import rondeau
 from rondeau.config import TextConfig, TrainConfig
 from rondeau.run.checkpoints import latest_checkpoint
-from rondeau.text import prepared
+from rondeau.text import prepared, preparing
 from rondeau.text.loading import load_corpus
 
 FILES = ("corpus.json", "tokenizer.json", "validation.starts", "validation.numbers")
@@ -64,9 +64,9 @@ def scene(tmp_path_factory):
     lines = (f"诗{chr(0x4E00 + i)}\n" + "天地玄黄" * (i % 7) + "\U00020000" for i in range(30))
     (place / "poems.txt").write_text("\n\n".join(lines), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepared, "SHARD", 300)
+        patch.setattr(preparing, "SHARD", 300)
         config = TextConfig(documents="blank-line")
-        prepared.prepare([place / "poems.txt"], config, out=place / "ready")
+        preparing.prepare([place / "poems.txt"], config, out=place / "ready")
     return Scene(place / "ready", place)
 
 
@@ -98,7 +98,7 @@ def fit_index(scene, name, data):
             record["sha256"] = hashlib.sha256(data).hexdigest()
             record["length"] = len(data) // np.dtype(record["dtype"]).itemsize
     index.pop("sha256", None)
-    index["sha256"] = prepared._seal(index)
+    index["sha256"] = prepared.seal(index)
     scene.replace("corpus.json", json.dumps(index).encode())
 
 

@@ -11,7 +11,7 @@ from rondeau.config import TextConfig
 from rondeau.errors import CorpusError
 from rondeau.text import encodings, repairs
 from rondeau.text.loading import load_corpus
-from rondeau.text.prepared import prepare
+from rondeau.text.preparing import prepare
 from rondeau.text.reading import normalise, read_documents
 from rondeau.text.repairs import MOST_SAID, Repairs, stream_safe
 

@@ -10,9 +10,9 @@ from rondeau import TrainConfig, train
 from rondeau.config import TextConfig
 from rondeau.errors import CorpusError, OptionError, UserError
 from rondeau.text import corpus as corpus_module
-from rondeau.text import documents, prepared
+from rondeau.text import documents, pieces, prepared, preparing
 from rondeau.text.loading import load_corpus
-from rondeau.text.prepared import prepare
+from rondeau.text.preparing import prepare
 from rondeau.text.splits import SPLIT_NAMES
 
 
@@ -28,8 +28,8 @@ def poems(tmp_path):
 @pytest.fixture
 def small_shards(monkeypatch):
     """Shards of 64 ids, made in blocks of 16."""
-    monkeypatch.setattr(prepared, "SHARD", 64)
-    monkeypatch.setattr(prepared, "BLOCK", 10)
+    monkeypatch.setattr(preparing, "SHARD", 64)
+    monkeypatch.setattr(pieces, "BLOCK", 10)
     monkeypatch.setattr(documents, "BLOCK", 16)
 
 
@@ -129,7 +129,7 @@ def test_a_failure_on_the_way_leaves_nothing_behind(poems, tmp_path, monkeypatch
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(prepared, "_sync", fail)
+    monkeypatch.setattr(preparing, "_sync", fail)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(Exception, match="No space left on device"):
         prepare([poems], TextConfig(), out=tmp_path / "ready")
@@ -141,7 +141,7 @@ def reseal(folder, change):
     index = json.loads((folder / "corpus.json").read_text())
     change(index)
     del index["sha256"]
-    index["sha256"] = prepared._seal(index)
+    index["sha256"] = prepared.seal(index)
     (folder / "corpus.json").write_text(json.dumps(index))
 
 

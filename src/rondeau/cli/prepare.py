@@ -18,6 +18,7 @@ SECONDS_BETWEEN_LINES = 2
 def prepare(
     *corpus: str,
     out: Path,
+    workers: int | None = None,
     settings: Annotated[TextConfig, Parameter(name="*")] = TextConfig(),  # noqa: B008
     json: bool = False,
     quiet: bool = False,
@@ -25,7 +26,8 @@ def prepare(
     """Read a text of any size once, split it, and keep it as ids for `rondeau train DIR`.
 
     Training then starts at once and reads the ids from the disk as it needs them. How documents
-    are told apart and split is settled here; `--seed` decides what is held out.
+    are told apart and split is settled here; `--seed` decides what is held out. Interrupted or
+    killed, it goes on where it was when the same command is given again.
 
     Parameters
     ----------
@@ -33,12 +35,14 @@ def prepare(
         Files (.txt, .txt.gz, .zip, .jsonl), folders of them, or - for standard input.
     out
         The folder to make.
+    workers
+        Processes that read (default: as many as processors may be used); the result is the same.
     json
         Print what was prepared as one JSON document.
     quiet
         Show no progress.
     """
-    from rondeau.text import prepared
+    from rondeau.text import preparing
     from rondeau.text.splits import SPLIT_NAMES
 
     said = time.monotonic()
@@ -49,7 +53,13 @@ def prepare(
             print(f"{doing}: {characters:,} characters", file=sys.stderr, flush=True)
             said = time.monotonic()
 
-    result = prepared.prepare(corpus, settings, out=out, report=report)
+    try:
+        result = preparing.prepare(corpus, settings, out=out, workers=workers, report=report)
+    except KeyboardInterrupt:
+        if preparing.under_way(out).exists():
+            left = "rondeau: interrupted; the same command goes on where it was"
+            print(left, file=sys.stderr)
+        raise
     if not quiet:
         for sentence in (*result.repairs, *result.notes):
             note(sentence)

@@ -18,8 +18,10 @@ from rondeau.formats import misfit, shown
 from rondeau.run.folder import FORMAT_VERSION, RunFolder
 from rondeau.run.results import read_results
 from rondeau.text.corpus import Corpus
+from rondeau.text.hub import is_data_set
 from rondeau.text.loading import load_corpus
 from rondeau.text.prepared import is_prepared
+from rondeau.urls import label, url_of
 
 ORIGIN, KEPT = "private/corpus.json", "private/corpus.jsonl"
 MOST = 2**34
@@ -29,7 +31,7 @@ MOST = 2**34
 def origin_files(corpus: Corpus) -> dict[str, bytes]:
     """The files of a run that say where its text came from, by name."""
     files = {}
-    sources = [str(Path(source).absolute()) for source in corpus.sources] if corpus.named else []
+    sources = [*map(whole, corpus.sources)] if corpus.named else []
     if "-" in corpus.sources:
         sources = [KEPT]
         lines = (json.dumps({"text": document}) + "\n" for document in corpus.documents)
@@ -41,6 +43,11 @@ def origin_files(corpus: Corpus) -> dict[str, bytes]:
     }
     # In ASCII: a path may hold bytes that are no UTF-8.
     return files | {ORIGIN: (json.dumps(origin, indent=2) + "\n").encode()}
+
+
+def whole(source: str) -> str:
+    """A source as it is found from anywhere: a URL, a data set, or a path from the root."""
+    return source if url_of(source) or is_data_set(source) else str(Path(source).absolute())
 
 
 def read_origin(folder: RunFolder) -> dict[str, Any]:
@@ -55,6 +62,8 @@ def read_origin(folder: RunFolder) -> dict[str, Any]:
 def _refuse_strange(folder: RunFolder, sources: Sequence[str]) -> None:
     """RunError for what `origin_files` never writes: a pipe would be read for ever."""
     for source in sources:
+        if url_of(source) or is_data_set(source):
+            continue
         path = Path(source)
         try:
             plain = path.is_absolute() and (not path.exists() or path.is_file() or path.is_dir())
@@ -97,7 +106,7 @@ def read_corpus(
             raise
         raise RunError(f"{error}; {folder.path} was trained on it: put it back") from None
     if corpus.fingerprint != origin["fingerprint"]:
-        name = ", ".join(map(str, wanted)) or "the embedded songs"
+        name = ", ".join(map(label, wanted)) or "the embedded songs"
         raise RunError(
             f"{name}: no longer the text that {folder.path} was trained on, with the same splits; "
             "put that back, or to go on training name where it is now"

@@ -14,8 +14,11 @@ from rondeau.errors import RunError
 from rondeau.files import is_temporary
 from rondeau.run.folder import MANIFEST, RunFolder
 from rondeau.run.lock import LOCK, locked
+from rondeau.run.metrics import METRICS
 from rondeau.run.origin import KEPT, ORIGIN
+from rondeau.run.remote import mirrored, staging
 from rondeau.run.results import RESULTS
+from rondeau.urls import url_of
 
 FOLDERS = ("", "private")
 FIRST = {
@@ -34,9 +37,20 @@ FIRST = {
 
 
 def new_run(path: str | Path) -> RunFolder:
-    """The folder of a new run, made if it is missing; RunError where it holds anything else."""
+    """The folder of a new run, made if it is missing; RunError where it holds anything else.
+
+    Of a run at a URL it is here, and mirrored there.
+    """
+    if url := url_of(path):
+        return mirrored(new_run(staging(url)), url)
     folder = RunFolder(Path(path))
     return folder if is_unfinished(folder.path) else RunFolder.create(path)
+
+
+def has_begun(path: str | Path) -> bool:
+    """Whether a run's start is complete there; of a run at a URL, where it is trained."""
+    url = url_of(path)
+    return ((staging(url) if url else Path(path)) / METRICS).exists()
 
 
 def is_unfinished(path: Path) -> bool:

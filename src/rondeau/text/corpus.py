@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,14 @@ from rondeau.text.documents import (
     ring_starts,
     utf8_bytes,
 )
-from rondeau.text.duplicates import LIMIT, find_copies
+from rondeau.text.duplicates import LIMIT, Groups, find_copies
+from rondeau.text.reading import joiner
 from rondeau.text.splits import SPLIT_NAMES, Ranges, SplitName, ranges_of, split_ranges
 from rondeau.text.tokenizer import CharTokenizer, Codes, to_codes
 
 EMBEDDED = "embedded songs"
 
+FindCopies = Callable[[Codes, Ranges], Groups]
 KeepRing = Callable[[SplitName, Alphabet, Iterator[NDArray[np.int32]]], Ring]
 
 
@@ -96,7 +99,8 @@ def split_corpus(documents: Sequence[str], config: TextConfig) -> Corpus:
     lengths = np.array([len(document) for document in documents], dtype=np.int64)
     text = to_codes(one_text(documents, config))
     near = len(text) <= LIMIT
-    corpus = arrange(text, ranges_of(lengths), config, near=near, keep=in_memory)
+    copies = partial(find_copies, near=near)
+    corpus = arrange(text, ranges_of(lengths), config, copies=copies, keep=in_memory)
     if near or not corpus.whole_documents:
         return corpus
     note = (
@@ -107,15 +111,15 @@ def split_corpus(documents: Sequence[str], config: TextConfig) -> Corpus:
 
 
 def arrange(
-    text: Codes, documents: Ranges, config: TextConfig, *, near: bool, keep: KeepRing
+    text: Codes, documents: Ranges, config: TextConfig, *, copies: FindCopies, keep: KeepRing
 ) -> Corpus:
     """A text of code points, with the ranges of its documents, to a corpus.
 
-    near: look for near copies too, and not for exact ones alone; keep: takes a split's ids in
-    blocks and gives back what stands for all of them.
+    copies: tells which documents are copies of each other; keep: takes a split's ids in blocks and
+    gives back what stands for all of them.
     """
     by_document = config.split == "document" and len(documents) > 1
-    groups = find_copies(text, documents, near=near) if by_document else None
+    groups = copies(text, documents) if by_document else None
     splits = split_ranges(documents, config, groups)
     counts = {name: ring_counts(text, ranges) for name, ranges in splits.ranges.items()}
     alphabet = Alphabet.of(counts["train"], counts["validation"] + counts["test"])
@@ -149,11 +153,6 @@ def in_memory(
 ) -> NDArray[np.int32]:
     """All of a ring as one array."""
     return np.concatenate([np.empty(0, dtype=np.int32), *blocks])
-
-
-def joiner(config: TextConfig) -> str:
-    """What stands between documents that are read as one text."""
-    return "\n" if config.newlines == "keep" else " "
 
 
 def one_text(documents: Sequence[str], config: TextConfig) -> str:

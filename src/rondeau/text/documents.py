@@ -13,6 +13,7 @@ from typing import Any, Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from rondeau.text.mapped import read_spans
 from rondeau.text.splits import Ranges
 from rondeau.text.tokenizer import (
     BOS,
@@ -24,7 +25,7 @@ from rondeau.text.tokenizer import (
     to_codes,
 )
 
-BLOCK = 2**21
+BLOCK = 2**20
 """Ids made at once."""
 
 
@@ -124,19 +125,18 @@ def ring_starts(ranges: Ranges) -> NDArray[np.int64]:
 def ring_codes(text: Codes, ranges: Ranges) -> Iterator[tuple[Codes, NDArray[np.int64]]]:
     """The code points of a ring in blocks, and the places in a block where a `<bos>` stands."""
     starts = ring_starts(ranges)
-    # A ring is a walk through the text: one on at each step, a jump to each document's beginning.
-    jumps = ranges[:, 0] - np.concatenate([[1], ranges[:-1, 1]])
-    at = 0
-    for begin in range(0, int(starts[-1]), BLOCK):
+    begin = first = 0
+    while begin < starts[-1]:
         end = min(begin + BLOCK, int(starts[-1]))
-        first, last = np.searchsorted(starts, [begin, end])
+        last = int(np.searchsorted(starts, end))
+        # A `<bos>` stands in the place of what is before its document in the text.
+        spans = ranges[first:last].copy()
+        spans[:, 0] -= 1
+        spans[-1, 1] = spans[-1, 0] + end - starts[last - 1]
+        spans[0, 0] += begin - starts[first]
         heads = starts[first:last] - begin
-        places = np.ones(end - begin, dtype=np.int64)
-        places[heads] = jumps[first:last]
-        places[0] += at
-        np.cumsum(places, out=places)
-        at = places[-1]
-        yield text.take(places, mode="clip"), heads
+        yield read_spans(text, spans), heads[heads >= 0]
+        begin, first = end, last - (starts[last] > end)
 
 
 def ring_ids(text: Codes, ranges: Ranges, alphabet: Alphabet) -> Iterator[NDArray[np.int32]]:
@@ -151,9 +151,11 @@ def ring_ids(text: Codes, ranges: Ranges, alphabet: Alphabet) -> Iterator[NDArra
 def ring_counts(text: Codes, ranges: Ranges) -> NDArray[np.int64]:
     """How often each code point stands in a split, (0x110000,)."""
     counts = np.zeros(CODE_POINTS, dtype=np.int64)
-    for codes, heads in ring_codes(text, ranges):
-        counts += count_codes(codes)
-        counts -= count_codes(codes[heads])
+    for codes, heads in ring_codes(text, ranges[np.argsort(ranges[:, 0])]):
+        found = np.bincount(codes)
+        counts[: len(found)] += found
+        beginnings = np.bincount(codes[heads])
+        counts[: len(beginnings)] -= beginnings
     return counts
 
 

@@ -9,15 +9,19 @@ It knows no splits.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import unicodedata
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from rondeau.compilation import CACHE
+from rondeau.text.mapped import release
 from rondeau.text.tokenizer import CODE_POINTS, Codes
 
 Array = NDArray[Any]
@@ -40,41 +44,96 @@ BANDS, ROWS = 20, 2
 """Pairs are compared if all of the ROWS least runs of one of the BANDS are the same."""
 BANDS_AT_ONCE = 4
 BLOCK = 2**22
+"""Characters that are read at once."""
+TOGETHER = 2**10
+"""Candidates that are compared at once: each may have pages of its own."""
 
 compiled: Callable[..., Any] = njit(nogil=True, error_model="numpy")
 kernel: Callable[..., Any] = njit(nogil=True, error_model="numpy", cache=CACHE)
 
 
-def find_copies(text: Codes, documents: Array, *, near: bool) -> Groups:
+def find_copies(text: Codes, documents: Array, *, near: bool, threads: int = 1) -> Groups:
     """The group of each document, of a text and the ranges (N, 2) of its documents.
 
     Exact copies are always found (by a hash of 64 bits). near: near copies too; of two documents
     with just half their runs in common 997 of 1,000 pairs are found, and what is a near copy of the
-    same document is in one group. A document of punctuation alone is no copy. Memory: some 110
-    bytes a document.
+    same document is in one group. A document of punctuation alone is no copy. Memory: some 70
+    bytes a document; of a text on a disk only what is being read.
     """
     # Kernels take one type: memory that isn't written to, mapped or not.
     text = text.view(np.ndarray)
     text.flags.writeable = False
     table = _folding_table(text)
-    hashes = np.empty(len(documents), dtype=np.uint64)
-    lengths = np.empty(len(documents), dtype=np.int64)
-    _hash_documents(text, documents, table, hashes, lengths)
+    hashes = np.zeros(len(documents), dtype=np.uint64)
+    lengths = np.zeros(len(documents), dtype=np.int64)
+    for begin in range(0, len(text), BLOCK):
+        _hash_documents(text, documents, table, begin, begin + BLOCK, hashes, lengths)
+        release(text)
     _, first, which = np.unique(hashes, return_index=True, return_inverse=True)
+    del hashes
     own = np.arange(len(documents))
     groups: Groups = np.where(lengths > 0, first[which], own)
+    del first, which
     if near:
         candidates = np.flatnonzero((groups == own) & (lengths >= SHORTEST))
         room = min(int(lengths.max(initial=0)), LONGEST)
+        del own, lengths
+        search = _Search(text, documents, table, candidates, room, groups)
         for bands in np.split(_orders(), BANDS // BANDS_AT_ONCE):
-            keys = np.empty((len(bands), len(candidates)), dtype=np.uint32)
-            _band_keys(text, documents, table, candidates, bands, room, keys)
-            for band in keys:
-                order = np.argsort(band, kind="stable")
-                _join_similar(text, documents, table, candidates[order], band[order], room, groups)
+            keys = search.keys(bands, threads)
+            for band in range(len(bands)):
+                search.join(np.ascontiguousarray(keys[:, band]))
     while (groups != groups[groups]).any():
         groups = groups[groups]
     return groups
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Near copies among the candidates of a text, a stretch of which is read at a time."""
+
+    text: Codes
+    documents: Array
+    table: Codes
+    candidates: Array
+    room: int
+    groups: Groups
+
+    def keys(self, bands: Array, threads: int) -> NDArray[np.uint32]:
+        """A hash of each candidate for each of some bands, (candidates, bands)."""
+        keys = np.empty((len(self.candidates), len(bands)), dtype=np.uint32)
+        starts = self.documents[self.candidates, 0]
+        edges = np.searchsorted(starts, range(0, len(self.text) + BLOCK, BLOCK))
+
+        def stretch(first: int, last: int) -> None:
+            chosen = self.candidates[first:last]
+            args = (self.text, self.documents, self.table, chosen, bands, self.room)
+            _band_keys(*args, keys[first:last])
+            release(self.text)
+
+        if threads == 1 or len(edges) < 3:
+            for first, last in itertools.pairwise(edges):
+                stretch(first, last)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(stretch, edges[:-1], edges[1:]))
+        return keys
+
+    def join(self, keys: NDArray[np.uint32]) -> None:
+        """Join the groups of candidates that share a key and half their runs."""
+        order = np.argsort(keys, kind="stable")
+        candidates, keys = self.candidates[order], keys[order]
+        bucket = Bucket(
+            np.zeros(1, np.int64),
+            np.empty(COMPARED, np.int64),
+            np.empty(COMPARED, np.int64),
+            np.empty((COMPARED, self.room), np.uint64),
+        )
+        for first in range(0, len(keys), TOGETHER):
+            some = slice(max(0, first - 1), first + TOGETHER)  # with the one before
+            args = (self.text, self.documents, self.table, candidates[some], keys[some], first > 0)
+            _join_similar(*args, self.room, self.groups, bucket)
+            release(self.text)
 
 
 def fold(codes: Array) -> Codes:
@@ -95,6 +154,7 @@ def _folding_table(text: Codes) -> Codes:
     table: Codes = np.zeros(CODE_POINTS, dtype=np.uint32)
     for begin in range(0, len(text), BLOCK):
         table[text[begin : begin + BLOCK]] = 1
+        release(text)
     codes = np.flatnonzero(table)
     table[codes] = fold(codes)
     return table
@@ -118,13 +178,20 @@ def mixed(number: Any) -> Any:
 
 @kernel
 def _hash_documents(
-    text: Codes, documents: Array, table: Codes, hashes: Array, lengths: Array
+    text: Codes,
+    documents: Array,
+    table: Codes,
+    begin: int,
+    end: int,
+    hashes: Array,
+    lengths: Array,
 ) -> None:
-    """A hash of what counts of each document, and how many characters that is."""
-    for d in range(len(documents)):
-        h = np.uint64(0)
-        length = 0
-        for at in range(documents[d, 0], documents[d, 1]):
+    """Go on with a hash of what counts of each document, and how many characters that is."""
+    for d in range(np.searchsorted(documents[:, 1], begin), len(documents)):
+        if documents[d, 0] >= end:
+            break
+        h, length = hashes[d], lengths[d]
+        for at in range(max(begin, documents[d, 0]), min(end, documents[d, 1])):
             code = np.uint64(table[text[at]])
             if code:
                 h = mixed(h ^ code)
@@ -167,7 +234,7 @@ def _band_keys(
     counting, runs = np.empty(room, np.uint32), np.empty(room, np.uint64)
     for c in range(len(candidates)):
         count = hash_runs(text, documents[candidates[c]], table, counting, runs)
-        for band in range(len(orders)):
+        for band in range(orders.shape[0]):
             key = np.uint64(0)
             for row in range(ROWS):
                 factor, added = orders[band, row, 0], orders[band, row, 1]
@@ -175,7 +242,7 @@ def _band_keys(
                 for i in range(count):
                     least = min(least, np.uint32(np.uint32(runs[i]) * factor + added))
                 key = mixed(key ^ np.uint64(least))
-            keys[band, c] = np.uint32(key)
+            keys[c, band] = np.uint32(key)
 
 
 @compiled
@@ -212,6 +279,17 @@ def in_common(a: Array, b: Array) -> int:
     return common
 
 
+class Bucket(NamedTuple):
+    """Of the candidates that share a key: how many there were, and those that others are compared
+    with, with how many runs they have (0: not looked at yet) and which.
+    """
+
+    seen: Array
+    compared: Array
+    sizes: Array
+    sets: Array
+
+
 @kernel
 def _join_similar(
     text: Codes,
@@ -219,15 +297,18 @@ def _join_similar(
     table: Codes,
     candidates: Array,
     keys: Array,
+    goes_on: bool,
     room: int,
     groups: Array,
+    bucket: Bucket,
 ) -> None:
-    """Join the groups of candidates, sorted by their keys, that share a key and half their runs."""
+    """Join the groups of candidates, sorted by their keys, that share a key and half their runs.
+
+    goes_on: the first of them is the last of those before, with whose bucket this begins.
+    """
     counting, runs = np.empty(room, np.uint32), np.empty(room, np.uint64)
-    compared = np.empty(COMPARED, np.int64)
-    sets, sizes = np.empty((COMPARED, room), np.uint64), np.empty(COMPARED, np.int64)
-    seen = 0
-    for c in range(len(candidates)):
+    seen, compared, sizes, sets = bucket.seen[0], bucket.compared, bucket.sizes, bucket.sets
+    for c in range(goes_on, len(candidates)):
         if c == 0 or keys[c] != keys[c - 1]:
             seen = 0
         document, size, found = candidates[c], 0, False
@@ -248,3 +329,4 @@ def _join_similar(
         if not found or seen < COMPARED:
             compared[seen % COMPARED], sizes[seen % COMPARED] = document, 0
             seen += 1
+    bucket.seen[0] = seen

@@ -12,6 +12,7 @@ from rondeau.text.corpus import EMBEDDED, Corpus, split_corpus
 from rondeau.text.prepared import is_prepared, open_prepared
 from rondeau.text.reading import read_documents
 from rondeau.text.repairs import Repairs
+from rondeau.urls import label
 
 
 def load_corpus(sources: Sequence[str | Path], config: TextConfig) -> Corpus:
@@ -29,7 +30,7 @@ def load_corpus(sources: Sequence[str | Path], config: TextConfig) -> Corpus:
         )
         corpus = split_corpus(documents, config)
         return replace(corpus, sources=(EMBEDDED,), notes=(note, *corpus.notes))
-    names = tuple(str(Path(source)) for source in sources)
+    names = tuple(map(label, sources))
     if len(sources) == 1 and is_prepared(sources[0]):
         return replace(open_prepared(sources[0], config), sources=names)
     repairs = Repairs()

@@ -17,8 +17,10 @@ from rondeau.config import Documents, TextConfig
 from rondeau.errors import CorpusError
 from rondeau.formats import read_object
 from rondeau.text.encodings import read_text
+from rondeau.text.hub import is_data_set, read_rows
 from rondeau.text.repairs import MOST_MARKS, Repairs, mended, stream_safe
 from rondeau.text.sources import Source, open_sources, readable
+from rondeau.urls import label
 
 BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 LOOKED_AT = 1000
@@ -57,17 +59,59 @@ def read_documents(
 
 def read_batches(sources: Sequence[str | Path], config: TextConfig, repairs: Repairs) -> Batches:
     """The same documents in batches that fit into memory, errors as for `read_documents`."""
-    left = config.limit
     found = False
-    stream = _blocks(sources, config.encoding, repairs)
+    for batch in read_some(sources, config, repairs):
+        found = True
+        yield batch
+    if not found:
+        raise nothing_in(sources)
+
+
+def read_some(sources: Sequence[str | Path], config: TextConfig, repairs: Repairs) -> Batches:
+    """`read_batches` of sources that may be without a text all together, though not one by one."""
+    return _batches(_blocks(sources, config.encoding, repairs), config, repairs)
+
+
+def nothing_in(sources: Sequence[str | Path]) -> CorpusError:
+    """The error where all sources together have no text."""
+    return CorpusError(f"{', '.join(map(label, sources))}: no text in it; give a file with some")
+
+
+def no_text(name: str) -> CorpusError:
+    """The error where a file has none."""
+    return CorpusError(f"{name}: has no text in it; give a file with some")
+
+
+def read_part(
+    text: str, source: Source, config: TextConfig, repairs: Repairs, *, line: int, last: bool
+) -> Batches:
+    """The documents of a part of a large file, cut where no document, character or line goes on.
+
+    line: the number of the part's first line; last: whether the file ends with it. Where the file
+    is one document, it goes on to the last part.
+    """
+    texts = mended([text], source.name, repairs, line=line)
+    if source.records:
+        yield from _batches(_records(texts, source, repairs, line), config, repairs)
+        return
+    blocks = _normalised(texts, config, source.name, repairs)
+    if config.documents in ("line", "blank-line"):
+        batches = split_documents(blocks, config.documents)
+    else:
+        end = [([""], False)] if last else []
+        batches = itertools.chain((([block], True) for block in blocks), end)
+    for documents, goes_on in batches:
+        yield _spaced(documents, config), goes_on
+
+
+def _batches(stream: Iterator[_Block], config: TextConfig, repairs: Repairs) -> Batches:
+    left = config.limit
     for first in stream:
         unit = _until_last(first, stream)
         mode = "file" if first.whole else config.documents or "file"
         blank = True
         for batch, more in split_documents(_normalised(unit, config, first.name, repairs), mode):
-            documents, goes_on = batch, more
-            if config.newlines == "space":
-                documents = [document.replace("\n", " ") for document in documents]
+            documents, goes_on = _spaced(batch, config), more
             if left is not None:
                 documents, left = _at_most(left, documents)
                 goes_on = goes_on and left > 0
@@ -76,10 +120,13 @@ def read_batches(sources: Sequence[str | Path], config: TextConfig, repairs: Rep
             if left == 0:
                 return
         if blank:
-            raise CorpusError(f"{first.name}: has no text in it; give a file with some")
-        found = True
-    if not found:
-        raise CorpusError(f"{', '.join(map(str, sources))}: no text in it; give a file with some")
+            raise no_text(first.name)
+
+
+def _spaced(documents: list[str], config: TextConfig) -> list[str]:
+    if config.newlines == "keep":
+        return documents
+    return [document.replace("\n", " ") for document in documents]
 
 
 def normalise(text: str, config: TextConfig) -> str:
@@ -88,6 +135,11 @@ def normalise(text: str, config: TextConfig) -> str:
     U+0085 and U+2028 are characters as others. More than 30 combining marks in a row are broken up.
     """
     return _normal(stream_safe(text), config, keep_lines=False)
+
+
+def joiner(config: TextConfig) -> str:
+    """What stands between documents that are read as one text."""
+    return "\n" if config.newlines == "keep" else " "
 
 
 def split_documents(blocks: Iterator[str], documents: Documents) -> Batches:
@@ -212,7 +264,24 @@ def _until_last(first: _Block, stream: Iterator[_Block]) -> Iterator[str]:
 def _blocks(
     sources: Sequence[str | Path], encoding: str | None, repairs: Repairs
 ) -> Iterator[_Block]:
-    """Every file in the sources, block by block."""
+    """Every file and row in the sources, block by block."""
+    for name in sources:
+        if is_data_set(name):
+            yield from _rows(str(name), repairs)
+        else:
+            yield from _files([name], encoding, repairs)
+
+
+def _rows(name: str, repairs: Repairs) -> Iterator[_Block]:
+    """The rows of a data set, each a document by itself."""
+    for text in mended(read_rows(name), name, repairs):
+        if not _is_blank(text):
+            yield _Block(name, text, True, True)
+
+
+def _files(
+    sources: Sequence[str | Path], encoding: str | None, repairs: Repairs
+) -> Iterator[_Block]:
     for source in open_sources(sources, repairs):
         with readable(source.name):
             texts = read_text(source.file, source.name, encoding, repairs)
@@ -224,10 +293,12 @@ def _blocks(
                 yield _Block(source.name, "", True, False)
 
 
-def _records(texts: Iterator[str], source: Source, repairs: Repairs) -> Iterator[_Block]:
-    """The texts of a .jsonl file, each a document by itself."""
+def _records(
+    texts: Iterator[str], source: Source, repairs: Repairs, first: int = 1
+) -> Iterator[_Block]:
+    """The texts of a .jsonl file, or of its lines from the first on, each a document by itself."""
     lines = itertools.chain.from_iterable(_lines(texts))
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines, first):
         if _is_blank(line):
             continue
         name = f"{source.name}, line {number}"

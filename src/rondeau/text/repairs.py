@@ -31,20 +31,26 @@ codecs.register_error(UNREADABLE, lambda error: (SURROGATE, error.end))  # type:
 class Repairs:
     """What readers have mended; `notes` tells it, a kind in a file once, by its first place."""
 
-    def __init__(self) -> None:
-        """Nothing yet."""
+    def __init__(self, most: float = MOST_SAID) -> None:
+        """Nothing yet; of more than so many kinds only their number is kept."""
+        self._most = most
         self._lines: dict[tuple[str, str], int | None] = {}
         self._counts: dict[tuple[str, str], int] = {}
         self._more = 0
 
-    def add(self, name: str, what: str, *, line: int | None = None, count: int = 1) -> None:
+    def add(self, name: str, what: str, line: int | None = None, count: int = 1) -> None:
         """Something of a kind was mended in a file (so many times), first in this line."""
         kind = name, what
-        if kind not in self._counts and len(self._counts) == MOST_SAID:
+        if kind not in self._counts and len(self._counts) == self._most:
             self._more += count
             return
         self._lines.setdefault(kind, line)
         self._counts[kind] = self._counts.get(kind, 0) + count
+
+    @property
+    def kinds(self) -> tuple[tuple[str, str, int | None, int], ...]:
+        """What is to be added to others for all of this."""
+        return tuple((*kind, self._lines[kind], count) for kind, count in self._counts.items())
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -26,9 +26,12 @@ from typing import BinaryIO, NamedTuple, cast
 
 from rondeau.errors import CorpusError
 from rondeau.formats import shown
+from rondeau.text.hub import is_data_set
 from rondeau.text.repairs import Repairs
+from rondeau.urls import Remote, label, url_of
 
-SUFFIXES = (".txt", ".txt.gz", ".zip", ".jsonl")
+PACKED, RECORDS = (".gz", ".zip"), ".jsonl"
+SUFFIXES = (".txt", ".txt.gz", ".zip", RECORDS)
 """What is read from a folder; a file named directly may have any other ending."""
 BLOCK = 2**20
 """Bytes unpacked at once."""
@@ -69,16 +72,31 @@ def open_sources(sources: Iterable[str | Path], repairs: Repairs) -> Iterator[So
     Raises CorpusError for what is missing, no file, or can't be opened or unpacked.
     """
     for source in sources:
-        path = Path(source)
-        with readable(path):
-            if str(path) == "-":
-                yield from _standard_input()
-            elif path.is_dir():
-                for file in _files_in(path, repairs):
-                    with readable(file):
-                        yield from _opened(file)
-            else:
-                yield from _opened(path)
+        for file in list_files(source, repairs):
+            with readable(file):
+                if file == "-":
+                    yield from _standard_input()
+                elif url := url_of(file):
+                    yield from _fetched(url)
+                else:
+                    yield from _opened(Path(file))
+
+
+def list_files(source: str | Path, repairs: Repairs) -> list[str]:
+    """The files of a folder, in the order of their paths; anything else is one, whatever it is."""
+    if is_data_set(source):
+        return [str(source)]
+    if url := url_of(source):
+        remote = Remote(url, CorpusError)
+        if not remote.is_folder():
+            return [url]
+        found = [name for name in remote.files_in() if name.endswith(SUFFIXES)]
+        if not found:
+            raise CorpusError(f"{remote.name}: has no {', '.join(SUFFIXES)} file in it")
+        return found
+    path = Path(source)
+    with readable(path):
+        return [*map(str, _files_in(path, repairs))] if path.is_dir() else [str(path)]
 
 
 @contextlib.contextmanager
@@ -87,10 +105,10 @@ def readable(name: str | Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise CorpusError(f"{name}: no such file or folder") from None
+        raise CorpusError(f"{label(name)}: no such file or folder") from None
     except DAMAGED as error:
         reason = getattr(error, "strerror", None) or error
-        raise CorpusError(f"{name}: cannot be read: {reason}") from None
+        raise CorpusError(f"{label(name)}: cannot be read: {reason}") from None
 
 
 def _standard_input() -> Iterator[Source]:
@@ -133,21 +151,40 @@ def _opened(path: Path) -> Iterator[Source]:
             yield Source(str(path), file)
         return
     with path.open("rb") as plain:
-        before = _state(plain)
-        if path.name.endswith(".zip"):
-            yield from _members(path, plain)
-        elif path.name.endswith(".gz"):
-            packed = cast(BinaryIO, gzip.GzipFile(fileobj=plain))
-            with _unpacked(packed, str(path), _most(plain)) as file:
-                yield Source(str(path), file)
-        else:
-            yield Source(str(path), plain, path.name.endswith(".jsonl"))
-        if _state(plain) != before:
-            raise CorpusError(f"{path}: changed while it was read; copy it and read that")
+        before = state_of(os.fstat(plain.fileno()))
+        yield from _in_file(str(path), plain)
+        if state_of(os.fstat(plain.fileno())) != before:
+            raise changed(path)
 
 
-def _state(file: BinaryIO) -> tuple[int, int]:
-    status = os.fstat(file.fileno())
+def _fetched(url: str) -> Iterator[Source]:
+    """A file of somewhere else, copied to a temporary one, since it is read several times."""
+    remote = Remote(url, CorpusError)
+    with tempfile.TemporaryFile() as file:
+        remote.copy_to(file, most=LARGEST)
+        file.seek(0)
+        yield from _in_file(remote.name, cast(BinaryIO, file))
+
+
+def _in_file(name: str, plain: BinaryIO) -> Iterator[Source]:
+    """What a file is, or what is packed in it."""
+    if name.endswith(".zip"):
+        yield from _members(name, plain)
+    elif name.endswith(".gz"):
+        packed = cast(BinaryIO, gzip.GzipFile(fileobj=plain))
+        with _unpacked(packed, name, _most(plain)) as file:
+            yield Source(name, file)
+    else:
+        yield Source(name, plain, name.endswith(RECORDS))
+
+
+def changed(name: str | Path) -> CorpusError:
+    """The error of a file that isn't what it was when reading it began."""
+    return CorpusError(f"{name}: changed while it was read; copy it and read that")
+
+
+def state_of(status: os.stat_result) -> tuple[int, int]:
+    """The size and the time of a file: with another one it is another file."""
     return status.st_size, status.st_mtime_ns
 
 
@@ -176,7 +213,7 @@ def _pipe(path: Path) -> tuple[bytes, BinaryIO]:
     return begun, os.fdopen(descriptor, "rb")
 
 
-def _members(path: Path, plain: BinaryIO) -> Iterator[Source]:
+def _members(path: str, plain: BinaryIO) -> Iterator[Source]:
     """The files in an archive, whose names are read and never used."""
     left = _most(plain)
     with zipfile.ZipFile(plain) as archive:
@@ -196,7 +233,7 @@ def _members(path: Path, plain: BinaryIO) -> Iterator[Source]:
                     yield Source(name, file)
 
 
-def _refuse_overlap(archive: zipfile.ZipFile, path: Path) -> None:
+def _refuse_overlap(archive: zipfile.ZipFile, path: str) -> None:
     """Members that share their bytes, of which a small archive can unpack to any size.
 
     Source: D. Fifield, A better zip bomb, USENIX WOOT 2019.

@@ -8,6 +8,7 @@ of it trains. It knows no ids, and not what a copy is.
 from __future__ import annotations
 
 import random
+from array import array
 from dataclasses import dataclass
 from typing import Literal
 
@@ -101,8 +102,9 @@ def _cut(begin: int, end: int, config: TextConfig) -> int:
 
 def _hold_out(groups: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:
     """The documents of each split in shuffled order, a tenth validation and test, groups whole."""
-    order = list(range(len(groups)))
-    random.Random(seed).shuffle(order)
+    drawn = array("q", range(len(groups)))
+    random.Random(seed).shuffle(drawn)
+    order = np.frombuffer(drawn, dtype=np.int64)
     _, groups, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     shuffled = groups[order]
     # A tenth has room for the smallest group, so that something is held out if anything can be.
@@ -118,7 +120,7 @@ def _hold_out(groups: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:
         if not any(room.values()):
             break
     sides = split[shuffled]
-    return [np.array(order)[sides == number] for number in range(len(SPLIT_NAMES))]
+    return [order[sides == number] for number in range(len(SPLIT_NAMES))]
 
 
 def _about_copies(groups: NDArray[np.int64]) -> tuple[str, ...]:

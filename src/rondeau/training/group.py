@@ -141,13 +141,20 @@ class Group:
 
     @contextlib.contextmanager
     def in_contact(self, when: Callable[[], str]) -> Iterator[None]:
-        """Tell, as a TrainingError, that another process doesn't answer, and whose error it is."""
+        """`reached`, and this process's own errors with its name on them."""
+        with self.reached(when):
+            try:
+                yield
+            except RondeauError as error:
+                if self.size > 1 and not isinstance(error, PeerError):
+                    self._sign(error)
+                raise
+
+    @contextlib.contextmanager
+    def reached(self, when: Callable[[], str]) -> Iterator[None]:
+        """Tell, as a TrainingError, that another process doesn't answer."""
         try:
             yield
-        except RondeauError as error:
-            if self.size > 1 and not isinstance(error, PeerError):
-                self._sign(error)
-            raise
         except RuntimeError as error:
             if self.size == 1 or out_of_memory(error) or not LOST.search(str(error)):
                 raise

@@ -29,6 +29,7 @@ from rondeau.text.corpus import Corpus
 from rondeau.text.splits import SPLIT_NAMES
 from rondeau.training.events import Event
 from rondeau.training.model_card import Numbers, model_card
+from rondeau.urls import label
 
 if TYPE_CHECKING:
     from rondeau.training.loop import Training
@@ -46,7 +47,7 @@ REMEDIES = {
 
 def free_folder(sources: Sequence[str | Path]) -> Path:
     """runs/NAME after the first source, with a number where that is taken."""
-    first = Path(sources[0]).name.split(".")[0] if sources else "songs"
+    first = Path(label(sources[0])).name.split(".")[0] if sources else "songs"
     name = {"-": "stdin", "": "run"}.get(str(first), str(first))
     number = 1
     while (path := Path("runs") / f"{name}-{number}").exists():

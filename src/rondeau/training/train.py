@@ -23,9 +23,9 @@ from rondeau.network.stack import make_cell
 from rondeau.run.checkpoints import Checkpoint, latest_checkpoint
 from rondeau.run.folder import RunFolder
 from rondeau.run.lock import cut_off, locked
-from rondeau.run.metrics import METRICS
 from rondeau.run.origin import KEPT, read_corpus, read_origin
-from rondeau.run.start import beginning, is_unfinished, new_run
+from rondeau.run.remote import open_to_go_on
+from rondeau.run.start import beginning, has_begun, is_unfinished, new_run
 from rondeau.run.weights import read_shape
 from rondeau.text.corpus import Corpus
 from rondeau.text.loading import load_corpus
@@ -35,6 +35,7 @@ from rondeau.training.keeping import restore
 from rondeau.training.loop import Training
 from rondeau.training.memory import check_memory, check_reading, failures_told
 from rondeau.training.restoring import told
+from rondeau.urls import label
 
 
 def train(
@@ -52,9 +53,17 @@ def train(
     config = config or TrainConfig()
     sources = [corpus] if isinstance(corpus, (str, Path)) else list(corpus)
     group = join(config)
+    with group.reached(lambda: "at the start"):
+        return _begin(sources, config, out, group)
+
+
+def _begin(
+    sources: Sequence[str | Path], config: TrainConfig, out: str | Path | None, group: Group
+) -> Training:
+    """`train` for a group."""
     with group.together():
         path = _place(sources, out)
-        again = group.first and is_launched() and (path / METRICS).exists()
+        again = group.first and is_launched() and has_begun(path)
     path = Path(os.fsdecode(group.tell(os.fsencode(path))))
     if group.tell(b"again" if again else b""):
         return _go_on(path, sources, group, asked=config)
@@ -72,6 +81,7 @@ def train(
     try:
         with group.together():
             folder = new_run(path) if group.first else RunFolder(path)
+        folder = _told(group, folder)
         with failures_told(lambda: "to begin: a smaller --hidden or --batch needs less"):
             training = Training(config, loaded, folder, device=device, group=group)
         with group.together():
@@ -84,7 +94,7 @@ def train(
                 path.rmdir()  # where it is still empty
         if isinstance(error, OSError):
             raise TrainingError(
-                f"--out {path}: cannot be written: {error.strerror or error}; nothing was "
+                f"--out {label(path)}: cannot be written: {error.strerror or error}; nothing was "
                 "trained; mend that, or choose another"
             ) from error
         raise
@@ -98,13 +108,16 @@ def resume(run: str | Path, corpus: Sequence[str | Path] = ()) -> Training:
     corpus: where its text is now, if it has moved. It may be of another number of processes now.
     Raises RunError if the run is damaged or the text isn't the one it was trained on.
     """
-    return _go_on(Path(run), corpus, join(TrainConfig()))
+    group = join(TrainConfig())
+    with group.reached(lambda: "at the start"):
+        return _go_on(Path(run), corpus, group)
 
 
 @dataclass(frozen=True)
 class _Found:
     """A training that the first process has found, and where its text is."""
 
+    folder: RunFolder
     config: TrainConfig
     corpus: Corpus
     sources: Sequence[str]
@@ -132,6 +145,7 @@ def _go_on(
                 found = _find(folder, corpus, group, held, asked)
         known = json.loads(group.tell(found.to_json() if found else b""))
         config = TrainConfig(**known["config"])
+        folder = _told(group, found.folder if found else folder)
         checkpoint = told(group, lambda: found.checkpoint if found else None)
         with group.together():
             loaded = found.corpus if found else _read(known["sources"], config, group)
@@ -159,7 +173,7 @@ def _find(
             f"--resume {folder.path}: its start was cut off, nothing is there to go on with; begin "
             f"again with --out {folder.path}"
         )
-    folder = RunFolder.open(folder.path)
+    folder = open_to_go_on(folder.path)
     was_cut_off = cut_off(folder)
     held.enter_context(locked(folder))
     folder.tidy()
@@ -176,7 +190,13 @@ def _find(
     if was_cut_off:
         step = checkpoint.step if checkpoint else 0
         notes.append(f"{was_cut_off}; going on after step {step:,}")
-    return _Found(config, loaded, sources, checkpoint, tuple(notes))
+    return _Found(folder, config, loaded, sources, checkpoint, tuple(notes))
+
+
+def _told(group: Group, folder: RunFolder) -> RunFolder:
+    """The first process's folder; for the others its place, where they look for shards."""
+    path = Path(os.fsdecode(group.tell(os.fsencode(folder.path))))
+    return folder if group.first else RunFolder(path)
 
 
 def _check_asked(config: TrainConfig, asked: TrainConfig, folder: RunFolder) -> None:
