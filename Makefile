@@ -1,5 +1,5 @@
 # Every word sets up what it needs in .venv, with plain pip.
-.PHONY: demo serve test test-faults test-lm-eval test-notebooks check bench bench-serve reproduce clean
+.PHONY: demo serve test test-faults test-lm-eval test-notebooks check bench bench-serve bench-processes reproduce clean
 
 PYTHON ?= python3
 RUN := .venv/bin/
@@ -57,6 +57,11 @@ bench: .venv/ready  ## steps and generation beside their baselines and floors, a
 
 bench-serve: .venv/ready  ## a server under load: 64 streams, first characters, clients that go
 	$(RUN)python benchmarks/serving.py
+
+bench-processes: .venv/ready  ## one training in two processes beside two apart, the cost model, and docs/scaling.md's tables
+	mkdir -p build
+	$(RUN)python benchmarks/processes.py --json build/processes.json
+	$(RUN)python benchmarks/scaling.py build/processes.json --page docs/scaling.md
 
 reproduce: .venv/ready  ## the notebook's experiments: make reproduce CORPUS=jaychou_lyrics.txt.zip
 	$(RUN)rondeau reproduce --corpus $(CORPUS) --out reproduction

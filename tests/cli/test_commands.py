@@ -299,13 +299,13 @@ def test_a_recipe_trains_and_a_budget_of_ones_own_replaces_the_recipes(rondeau, 
 
 
 def readme_commands():
-    """Every `rondeau …` line in the READMEs' code blocks."""
+    """Every `rondeau …` and `torchrun … -m rondeau …` line in the READMEs' code blocks."""
     lines = {}
     for name in ("README.md", "README.zh.md"):
         blocks = re.findall(r"```(?:sh|bash)?\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
         for line in "".join(blocks).splitlines():
             command = line.split("  #")[0].strip().removeprefix(".venv/bin/")
-            if command.startswith("rondeau "):
+            if command.startswith(("rondeau ", "torchrun ")):
                 lines[command] = name
     return list(lines)
 
@@ -322,7 +322,10 @@ def test_every_command_of_the_readmes_runs(rondeau, run, rhymes, tmp_path, monke
     commands = readme_commands()
     assert len(commands) >= 8
     for command in commands:
-        words = shlex.split(command)[1:]
+        launcher, *words = shlex.split(command)
+        if launcher == "torchrun":
+            run_in_processes(words)
+            continue
         words = ["lyrics.txt" if w.endswith(".zip") else w for w in words]
         if words[0] == "tune":
             words = few_trials(words)
@@ -335,6 +338,13 @@ def test_every_command_of_the_readmes_runs(rondeau, run, rhymes, tmp_path, monke
             continue
         code, _, stderr = rondeau(*words)
         assert code == 0, (command, stderr)
+
+
+def run_in_processes(words):
+    """A launch with a small model and a few steps."""
+    command = [sys.executable, "-m", "torch.distributed.run", *cut_budget(words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def serve_for_a_moment(words):

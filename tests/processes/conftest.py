@@ -30,6 +30,11 @@ class Ended:
         return re.findall("rondeau: error: (.*)", self.said)
 
 
+def without_noise(said):
+    """What was said, but for torchrun's words."""
+    return "".join(line for line in said.splitlines(True) if not NOISE.match(line))
+
+
 def flags(**settings):
     """Settings as a command line has them."""
     return [f"--{name.replace('_', '-')}={value}" for name, value in (SMALL | settings).items()]
@@ -52,7 +57,6 @@ def launch():
             env=os.environ | ENVIRONMENT,
             check=False,
         )
-        said = [line for line in done.stderr.splitlines() if not NOISE.match(line)]
-        return Ended(done.returncode, "\n".join([*said, done.stdout]))
+        return Ended(done.returncode, without_noise(done.stderr) + done.stdout)
 
     return launch
