@@ -13,6 +13,7 @@ sizes, in one process and in two at once: from these alone `cost.py` predicts th
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
 import os
 import secrets
@@ -128,6 +129,7 @@ class Parts:
         torch.set_num_threads(1)
         if ranks > 1:
             dist.init_process_group("gloo")
+            atexit.register(dist.destroy_process_group)
 
     def _time(self, work: Callable[[], object]) -> float:
         """The median seconds of some rounds, which all begin at once."""
