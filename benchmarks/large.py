@@ -1,9 +1,9 @@
 """Training on a large corpus beside a small one: characters a second, taken in turn.
 
 Both are made by the same seeded generator (characters by Zipf's law, lines, documents between blank
-lines), prepared by `rondeau.text.preparing` and read from the disk. Two trainings of the same shape
+lines), prepared by `rondeau prepare` and read from the disk. Two trainings of the same shape
 then go on by turns, so that a busy machine slows both. Prints how fast the large one was prepared,
-the memory that this and its readers held at most, and the two speeds.
+what its largest process held, and the two speeds.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import json
 import os
 import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,8 +22,6 @@ from pathlib import Path
 import numpy as np
 
 from rondeau import TrainConfig
-from rondeau.config import TextConfig
-from rondeau.text.preparing import prepare
 from rondeau.training.train import train
 
 CHARACTERS = 4000
@@ -63,7 +63,9 @@ def main() -> None:
             write_text(folder / "text.txt", size, seed=round(size))
             start = time.perf_counter()
             ready = folder / "ready"
-            prepare([folder / "text.txt"], TextConfig(documents="blank-line"), out=ready)
+            command = [sys.executable, "-m", "rondeau", "prepare", "--quiet", folder / "text.txt"]
+            command += ["--documents", "blank-line", "--out", ready]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             (folder / "text.txt").unlink()
             record[f"{size:g} MB prepared, MB/s"] = size / (time.perf_counter() - start)
             folders.append(folder)
