@@ -3,7 +3,7 @@
 Both are made by the same seeded generator (characters by Zipf's law, lines, documents between blank
 lines), prepared by `rondeau prepare` and read from the disk. Two trainings of the same shape
 then go on by turns, so that a busy machine slows both. Prints how fast the large one was prepared,
-what its largest process held, and the two speeds.
+what its first process held, and the two speeds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,16 @@ CHARACTERS = 4000
 """Distinct ones, of three bytes each."""
 LINE, DOCUMENT = 40, 1000
 BLOCK = 2**22
+
+PREPARE = """
+import sys
+from pathlib import Path
+from rondeau.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0], file=sys.stderr)
+"""
 
 
 def write_text(path: Path, megabytes: float, seed: int) -> None:
@@ -63,18 +72,13 @@ def main() -> None:
             write_text(folder / "text.txt", size, seed=round(size))
             start = time.perf_counter()
             ready = folder / "ready"
-            command = [sys.executable, "-m", "rondeau", "prepare", "--quiet", folder / "text.txt"]
+            command = [sys.executable, "-c", PREPARE, "prepare", "--quiet", folder / "text.txt"]
             command += ["--documents", "blank-line", "--out", ready]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            told = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+            record[f"{size:g} MB, prepare held, MB"] = int(told.split()[-1]) / 1e3
             (folder / "text.txt").unlink()
             record[f"{size:g} MB prepared, MB/s"] = size / (time.perf_counter() - start)
             folders.append(folder)
-        # Before anything is trained; a worker's peak is that of the largest.
-        for what, who in (
-            ("prepare", resource.RUSAGE_SELF),
-            ("a reader", resource.RUSAGE_CHILDREN),
-        ):
-            record[f"{what} held, MB"] = resource.getrusage(who).ru_maxrss / 1e3
         config = TrainConfig(
             hidden=options.hidden,
             layers=1,
