@@ -1,9 +1,9 @@
 """Training on a large corpus beside a small one: characters a second, taken in turn.
 
 Both are made by the same seeded generator (characters by Zipf's law, lines, documents between blank
-lines), prepared by `rondeau.text.preparing` and read from the disk. Two trainings of the same shape
+lines), prepared by `rondeau prepare` and read from the disk. Two trainings of the same shape
 then go on by turns, so that a busy machine slows both. Prints how fast the large one was prepared,
-the memory that this and its readers held at most, and the two speeds.
+what its first process held, and the two speeds.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,14 +21,22 @@ from pathlib import Path
 import numpy as np
 
 from rondeau import TrainConfig
-from rondeau.config import TextConfig
-from rondeau.text.preparing import prepare
 from rondeau.training.train import train
 
 CHARACTERS = 4000
 """Distinct ones, of three bytes each."""
 LINE, DOCUMENT = 40, 1000
 BLOCK = 2**22
+
+PREPARE = """
+import sys
+from pathlib import Path
+from rondeau.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0], file=sys.stderr)
+"""
 
 
 def write_text(path: Path, megabytes: float, seed: int) -> None:
@@ -63,16 +72,13 @@ def main() -> None:
             write_text(folder / "text.txt", size, seed=round(size))
             start = time.perf_counter()
             ready = folder / "ready"
-            prepare([folder / "text.txt"], TextConfig(documents="blank-line"), out=ready)
+            command = [sys.executable, "-c", PREPARE, "prepare", "--quiet", folder / "text.txt"]
+            command += ["--documents", "blank-line", "--out", ready]
+            told = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+            record[f"{size:g} MB, prepare held, MB"] = int(told.split()[-1]) / 1e3
             (folder / "text.txt").unlink()
             record[f"{size:g} MB prepared, MB/s"] = size / (time.perf_counter() - start)
             folders.append(folder)
-        # Before anything is trained; a worker's peak is that of the largest.
-        for what, who in (
-            ("prepare", resource.RUSAGE_SELF),
-            ("a reader", resource.RUSAGE_CHILDREN),
-        ):
-            record[f"{what} held, MB"] = resource.getrusage(who).ru_maxrss / 1e3
         config = TrainConfig(
             hidden=options.hidden,
             layers=1,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rondeau.config import TextConfig
 from rondeau.errors import CorpusError, OptionError, RondeauError
 from rondeau.text import pieces, preparing
-from rondeau.text.pieces import plan, read_piece, survey_part
+from rondeau.text.pieces import plan, read_job, read_piece, survey_part
 from rondeau.text.preparing import prepare
 from rondeau.text.reading import read_documents
 from rondeau.text.repairs import Repairs
@@ -55,10 +55,14 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def survey(parts):
+    return (survey_part(*part) for part in parts)
+
+
 def texts(sources, config):
     """What the pieces of some sources have, put together by hand."""
     found, going_on, repairs = [], False, Repairs()
-    for piece in plan(sources, config, lambda parts: map(survey_part, parts)):
+    for piece in plan(sources, config, survey):
         read = read_piece(piece, config, Path())
         text, at = read.codes.decode("utf-32-le"), 0
         for number, length in enumerate(read.lengths):
@@ -79,7 +83,7 @@ def texts(sources, config):
 def test_pieces_have_the_documents_of_the_whole_and_the_same_is_said(folder, documents, newlines):
     config, repairs = TextConfig(documents=documents, newlines=newlines), Repairs()
     whole = read_documents([folder, folder / "a.txt"], config, repairs)
-    made = list(plan([folder, folder / "a.txt"], config, lambda parts: map(survey_part, parts)))
+    made = list(plan([folder, folder / "a.txt"], config, survey))
     assert sum(piece.end is not None for piece in made) > 30
     assert texts([folder, folder / "a.txt"], config) == (whole, repairs.notes)
 
@@ -169,14 +173,14 @@ def test_interrupted_it_reads_on_where_it_was_to_the_same_bytes(
     assert not out.exists()
     read = []
 
-    def watched(piece, **arguments):
-        read.append(piece)
-        return read_piece(piece, **arguments)
+    def watched(job):
+        read.append(job)
+        return read_job(job)
 
-    monkeypatch.setattr(preparing, "read_piece", watched)
-    monkeypatch.setattr(preparing, "survey_part", None)
+    monkeypatch.setattr(preparing, "read_job", watched)
+    monkeypatch.setattr(preparing, "survey_job", None)
     corpus = prepare([folder], config, out=out, workers=1)
-    everything = len(list(plan([folder], config, lambda parts: map(survey_part, parts))))
+    everything = len(list(plan([folder], config, survey)))
     assert len(read) == everything - after
     assert content(out) == content(tmp_path / "whole")
     assert "went on after" in corpus.notes[0]

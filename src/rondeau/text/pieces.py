@@ -37,6 +37,7 @@ from rondeau.text.sources import (
     state_of,
 )
 from rondeau.text.tokenizer import to_codes
+from rondeau.text.workers import Answer
 from rondeau.urls import Remote, url_of
 
 SIZE = 2**23
@@ -214,9 +215,8 @@ def _gaps(window: bytes, *, lines: bool) -> Iterator[int]:
             yield cut
 
 
-def survey_part(part: tuple[str, int, int]) -> Surveyed:
+def survey_part(file: str, begin: int, end: int) -> Surveyed:
     """What a part of a file is."""
-    file, begin, end = part
     with readable(file), Path(file).open("rb") as opened:
         opened.seek(begin)
         data = opened.read(end - begin)
@@ -273,6 +273,31 @@ def _batches_of_part(piece: Piece, config: TextConfig, repairs: Repairs) -> Batc
             raise changed(file)
     source = Source(file, io.BytesIO(), file.endswith(RECORDS))
     yield from read_part(data.decode(), source, config, repairs, line=piece.line, last=piece.last)
+
+
+def survey_job(job: list[Any]) -> Answer:
+    """`survey_part` as a job of a worker's."""
+    return survey_part(*job), []
+
+
+def read_job(job: dict[str, Any]) -> Answer:
+    """`read_piece` as a job of a worker's."""
+    read = read_piece(piece_of(job["piece"]), TextConfig(**job["settings"]), Path(job["place"]))
+    codes, path = (read.codes, None) if isinstance(read.codes, bytes) else (b"", str(read.codes))
+    return [path, read.goes_on, read.repairs], [codes, read.lengths.tobytes()]
+
+
+def read_of(answer: Answer) -> Read:
+    """What such a job has read."""
+    (path, goes_on, repairs), (codes, lengths) = answer
+    return Read(Path(path) if path else codes, array("q", lengths), goes_on, repairs)
+
+
+def piece_of(values: dict[str, Any]) -> Piece:
+    """A piece that was a JSON value."""
+    size, time = values["state"]
+    sources, repairs = tuple(values["sources"]), tuple(map(tuple, values["repairs"]))
+    return Piece(**values | {"sources": sources, "state": (size, time), "repairs": repairs})
 
 
 class _Kept:

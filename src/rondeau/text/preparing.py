@@ -15,9 +15,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,7 +30,18 @@ from rondeau.text import pieces
 from rondeau.text.corpus import Corpus, arrange
 from rondeau.text.documents import Alphabet
 from rondeau.text.duplicates import find_copies
-from rondeau.text.pieces import plan, read_piece, states_of, survey_part
+from rondeau.text.pieces import (
+    Parts,
+    Piece,
+    Read,
+    Surveyed,
+    plan,
+    read_job,
+    read_of,
+    read_piece,
+    states_of,
+    survey_job,
+)
 from rondeau.text.prepared import (
     FORMAT_VERSION,
     INDEX,
@@ -144,10 +154,21 @@ def _read(
         notes = [f"the {what} since a preparation that was cut off: begun anew"]
     if spool.read:
         notes = [f"went on after {spool.characters:,} characters, as far as one was cut off"]
-    left = spool.plan(plan(sources, config, partial(pool.in_order, survey_part)))
-    read = partial(read_piece, config=config, place=spool.folder)
+
+    def survey(parts: Parts) -> Iterator[Surveyed]:
+        return (Surveyed(*found) for found, _ in pool.in_order(survey_job, parts))
+
+    def read(pieces: Iterable[Piece]) -> Iterator[Read]:
+        settings, place = config.as_dict(), str(spool.folder)
+        jobs = ({"piece": asdict(p), "settings": settings, "place": place} for p in pieces)
+        return map(read_of, pool.in_order(read_job, jobs))
+
+    def read_here(pieces: Iterable[Piece]) -> Iterator[Read]:
+        return (read_piece(piece, config, spool.folder) for piece in pieces)
+
+    left = spool.plan(plan(sources, config, survey))
     for apart, some in itertools.groupby(left, lambda piece: piece.apart):
-        for found in pool.in_order(read, some) if apart else map(read, some):
+        for found in read(some) if apart else read_here(some):
             spool.take(found)
             report("reading", spool.characters)
     if not spool.lengths:

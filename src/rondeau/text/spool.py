@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from rondeau.errors import OptionError
 from rondeau.formats import misfit
-from rondeau.text.pieces import SPILLED, Piece, Read
+from rondeau.text.pieces import SPILLED, Piece, Read, piece_of
 from rondeau.text.repairs import Repairs
 from rondeau.text.splits import Ranges, ranges_of
 from rondeau.text.tokenizer import Codes
@@ -100,7 +100,7 @@ class Spool:
         plan, end = next(lines, ({}, 0))
         if misfit(plan, {"pieces": [PIECE]}) is not None:
             return
-        self.pieces = [_piece(values) for values in plan["pieces"]]
+        self.pieces = [piece_of(values) for values in plan["pieces"]]
         with (
             (self.folder / CODES).open("a+b") as codes,
             (self.folder / LENGTHS).open("a+b") as sizes,
@@ -214,13 +214,6 @@ def _lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
                 return
             end += len(line)
             yield value, end
-
-
-def _piece(values: dict[str, Any]) -> Piece:
-    size, time = values["state"]
-    repairs = tuple(map(tuple, values["repairs"]))
-    sources = tuple(values["sources"])
-    return Piece(**values | {"sources": sources, "state": (size, time), "repairs": repairs})
 
 
 def _checksum(file: BinaryIO, size: int) -> int:

@@ -2,27 +2,29 @@
 
 A worker is a Python of its own that imports only what it is called for (a fork would copy threads
 of kernels that are under way, multiprocessing would run the user's script again). It speaks through
-its standard input and output, in pickles: both ends are ours. It knows no texts.
+its standard input and output, in JSON and plain bytes. It knows no texts.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
+import json
 import os
-import pickle
 import signal
 import subprocess
 import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
+from rondeau import errors
 from rondeau.errors import RondeauError
 
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+Answer = tuple[Any, list[bytes]]
+"""What is found: a JSON value, and bytes."""
 COMMAND = "from rondeau.text.workers import serve; serve()"
 
 
@@ -50,8 +52,10 @@ class Workers:
         for worker in self.started:
             _end(worker)
 
-    def in_order(self, do: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
+    def in_order(self, do: Callable[[Any], Answer], jobs: Iterable[Any]) -> Iterator[Answer]:
         """What a function of a module gives for each job, in order; its RondeauError is raised.
+
+        Jobs are JSON values.
 
         Each worker has one job at a time and keeps its result until its turn has come: that many
         results are in memory at most, however many jobs there are.
@@ -68,14 +72,14 @@ class Workers:
                 if number == len(self.started):
                     self.started.append(_start())
                 busy.append(self.started[number])
-                _send(busy[-1], (do, job))
+                _send(busy[-1], do, job)
         try:
             while busy:
                 worker = busy[0]
                 result = _receive(worker)
                 busy.popleft()
                 for job in itertools.islice(jobs, 1):
-                    _send(worker, (do, job))
+                    _send(worker, do, job)
                     busy.append(worker)
                 yield result
         finally:  # nobody wants to know what these are at
@@ -102,26 +106,43 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
     worker.wait()
 
 
-def _send(worker: subprocess.Popen[bytes], job: object) -> None:
+def _send(worker: subprocess.Popen[bytes], do: Callable[[Any], Answer], job: Any) -> None:
     assert worker.stdin is not None
     try:
-        pickle.dump(job, worker.stdin)
-        worker.stdin.flush()
+        _write(worker.stdin, [do.__module__, do.__name__, job], [])
     except BrokenPipeError:
         raise _lost(worker) from None
 
 
-def _receive(worker: subprocess.Popen[bytes]) -> Any:
+def _receive(worker: subprocess.Popen[bytes]) -> Answer:
     assert worker.stdout is not None
     try:
-        well, result = pickle.load(worker.stdout)
-    except (EOFError, pickle.UnpicklingError):
+        (kind, found), parts = _read(worker.stdout)
+    except EOFError:
         raise _lost(worker) from None
-    if well:
-        return result
-    if isinstance(result, RondeauError):
-        raise result
-    raise RuntimeError(result)
+    if kind == "found":
+        return found, parts
+    error = getattr(errors, kind, RuntimeError)
+    raise error(found)
+
+
+def _write(file: IO[bytes], value: Any, parts: list[bytes]) -> None:
+    """A line of JSON, which begins with the sizes of the bytes that follow it."""
+    file.write(json.dumps([[len(part) for part in parts], value]).encode() + b"\n")
+    for part in parts:
+        file.write(part)
+    file.flush()
+
+
+def _read(file: IO[bytes]) -> tuple[Any, list[bytes]]:
+    line = file.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    sizes, value = json.loads(line)
+    parts = [file.read(size) for size in sizes]
+    if [len(part) for part in parts] != sizes:
+        raise EOFError
+    return value, parts
 
 
 def _lost(worker: subprocess.Popen[bytes]) -> RondeauError:
@@ -140,16 +161,12 @@ def serve() -> None:
     os.dup2(2, 1)  # what anything else writes is no answer
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            _answer(sys.stdin.buffer, answers)
-
-
-def _answer(jobs: IO[bytes], answers: IO[bytes]) -> None:
-    do, job = pickle.load(jobs)
-    try:
-        answer = (True, do(job))
-    except RondeauError as error:
-        answer = (False, error)
-    except Exception:
-        answer = (False, traceback.format_exc())
-    pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
-    answers.flush()
+            (module, name, job), _ = _read(sys.stdin.buffer)
+            try:
+                found, parts = getattr(importlib.import_module(module), name)(job)
+                answer = ["found", found]
+            except RondeauError as error:
+                answer, parts = [type(error).__name__, str(error)], []
+            except Exception:  # a bug of ours, told where it can be seen
+                answer, parts = ["RuntimeError", traceback.format_exc()], []
+            _write(answers, answer, parts)
