@@ -3,8 +3,8 @@
 import json
 
 import numpy as np
+from launching import flags
 
-from conftest import flags
 from rondeau.run.folder import RunFolder
 from rondeau.run.metrics import read_events
 
@@ -33,7 +33,7 @@ def curve(run):
     return np.array([*np.ravel(losses), *looks, *numbers])
 
 
-def trained(launch, text, out, processes, kinds):
+def trained(text, out, processes, kinds):
     """Train each kind in so many processes, in one launch -> their curves."""
     jobs = [
         {
@@ -50,12 +50,12 @@ def trained(launch, text, out, processes, kinds):
     return {kind: curve(out / f"{processes}, {kind}") for kind in kinds}
 
 
-def test_the_same_batch_in_1_2_and_4_processes_is_the_same_training(launch, rhymes, tmp_path):
-    alone = trained(launch, rhymes, tmp_path, 1, set(KINDS) - {PARTS, SHARDED})
+def test_the_same_batch_in_1_2_and_4_processes_is_the_same_training(rhymes, tmp_path):
+    alone = trained(rhymes, tmp_path, 1, set(KINDS) - {PARTS, SHARDED})
     alone |= dict.fromkeys((PARTS, SHARDED), alone[WHOLE])
-    two = trained(launch, rhymes, tmp_path, 2, KINDS)
+    two = trained(rhymes, tmp_path, 2, KINDS)
     for kind, found in two.items():
         tolerance = 1e-8 if "float64" in kind else 1e-4
         np.testing.assert_allclose(found, alone[kind], rtol=tolerance, err_msg=kind)
-    four = trained(launch, rhymes, tmp_path, 4, [WHOLE])
+    four = trained(rhymes, tmp_path, 4, [WHOLE])
     np.testing.assert_allclose(four[WHOLE], alone[WHOLE], rtol=1e-8)

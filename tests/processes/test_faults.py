@@ -3,9 +3,9 @@
 import random
 
 import pytest
+from launching import flags, launch
 from runs import differences, fresh
 
-from conftest import flags
 from rondeau.config import TextConfig
 from rondeau.text.prepared import prepare
 
@@ -18,7 +18,7 @@ def training(text, run, **settings):
 
 
 def test_killed_and_started_again_they_end_with_the_bits_of_an_undisturbed_training(
-    launch, rhymes, tmp_path, long, record_property
+    rhymes, tmp_path, long, record_property
 ):
     kills, processes = (20, 4) if long else (2, 2)
     draw = random.Random(0)
@@ -35,9 +35,7 @@ def test_killed_and_started_again_they_end_with_the_bits_of_an_undisturbed_train
     record_property("figures", f"{kills} kills of {processes} processes, at {places}")
 
 
-def test_an_interruption_of_one_saves_and_stops_all_and_one_process_goes_on(
-    launch, rhymes, tmp_path
-):
+def test_an_interruption_of_one_saves_and_stops_all_and_one_process_goes_on(rhymes, tmp_path):
     run = tmp_path / "run"
     ended = launch(2, *training(rhymes, run), terminate=[30, 1])
     assert "interrupted after step 32, which is saved" in ended.said
@@ -45,7 +43,7 @@ def test_an_interruption_of_one_saves_and_stops_all_and_one_process_goes_on(
     assert launch(1, "train", "--resume", run).code == 0
 
 
-def test_a_process_that_hangs_is_given_up_after_the_timeout(launch, rhymes, tmp_path):
+def test_a_process_that_hangs_is_given_up_after_the_timeout(rhymes, tmp_path):
     ended = launch(2, *training(rhymes, tmp_path / "run", timeout=3), hang=[30, 1])
     assert ended.code == 1
     (error,) = ended.errors
@@ -53,7 +51,7 @@ def test_a_process_that_hangs_is_given_up_after_the_timeout(launch, rhymes, tmp_
     assert "3 s (--timeout)" in error
 
 
-def test_a_damaged_shard_stops_all_with_its_name(launch, rhymes, tmp_path):
+def test_a_damaged_shard_stops_all_with_its_name(rhymes, tmp_path):
     corpus = tmp_path / "corpus"
     prepare([rhymes], TextConfig(documents="blank-line"), out=corpus)
     shard = corpus / "train-00000.ids"
@@ -71,7 +69,7 @@ def test_a_damaged_shard_stops_all_with_its_name(launch, rhymes, tmp_path):
         ({"hidden": 0}, "--hidden 0: must be at least 1"),
     ],
 )
-def test_a_mistake_is_told_once(launch, rhymes, tmp_path, settings, said):
+def test_a_mistake_is_told_once(rhymes, tmp_path, settings, said):
     ended = launch(2, *training(rhymes, tmp_path / "run", **settings))
     assert [said in error for error in ended.errors] == [True]
     assert not (tmp_path / "run").exists()

@@ -11,9 +11,8 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
+from launching import ENVIRONMENT, HERE, Ended, flags, launch, without_noise
 from runs import differences, fresh
-
-from conftest import ENVIRONMENT, HERE, Ended, flags, without_noise
 
 SETTINGS = {"layers": 2, "dropout": 0.2, "steps": 60, "eval_every": 20, "checkpoint_every": 7}
 NETWORK = "10.213.7"
@@ -113,7 +112,7 @@ def wait_for_step(run, step):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(launch, rhymes, tmp_path_factory):
+def undisturbed(rhymes, tmp_path_factory):
     """The same training in two processes on this host."""
     run = fresh(tmp_path_factory.mktemp("one host"))
     ended = launch(2, *training(rhymes, run))

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 import torch
+from launching import SMALL, flags, launch
 from runs import image
 
 import rondeau
-from conftest import SMALL, flags
 from rondeau.cli import main
 from rondeau.config import TrainConfig
 from rondeau.errors import OptionError
@@ -25,7 +25,7 @@ def told(folder):
 
 
 def test_a_training_of_two_goes_on_in_three_processes_and_becomes_an_ordinary_run(
-    launch, rhymes, tmp_path, capsys
+    rhymes, tmp_path, capsys
 ):
     whole, run, gathered = (tmp_path / name for name in ("whole", "run", "gathered"))
     rondeau.train(rhymes, TrainConfig(**SMALL, **SETTINGS), out=whole).finish()
