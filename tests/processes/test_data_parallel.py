@@ -3,7 +3,7 @@
 import json
 
 import numpy as np
-from launching import flags
+from launching import flags, launch
 
 from rondeau.run.folder import RunFolder
 from rondeau.run.metrics import read_events
