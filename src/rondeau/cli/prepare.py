@@ -32,7 +32,8 @@ def prepare(
     Parameters
     ----------
     corpus
-        Files (.txt, .txt.gz, .zip, .jsonl), folders of them, or - for standard input.
+        Files (.txt, .txt.gz, .zip, .jsonl), folders of them, URLs of either, data sets of Hugging
+        Face (datasets:NAME), or - for standard input.
     out
         The folder to make.
     workers

@@ -44,7 +44,8 @@ def train(
     Parameters
     ----------
     corpus
-        Files (.txt, .txt.gz, .zip, .jsonl), folders of them, or - for standard input.
+        Files (.txt, .txt.gz, .zip, .jsonl), folders of them, URLs of either, data sets of Hugging
+        Face (datasets:NAME), or - for standard input.
         Without any: the embedded songs.
     out
         The run folder to make (default: runs/NAME, numbered).

@@ -29,7 +29,7 @@ FIXED = {
     **dict.fromkeys(("objective", "bidirectional"), MEASURE),
     **dict.fromkeys(("epochs", "steps", "minutes", "patience", "eval_every"), BUDGET),
     **dict.fromkeys(("checkpoint_every", "checkpoint_minutes", "keep", "gates"), SAME),
-    **dict.fromkeys(("detect_anomaly", "accumulate", "timeout"), SAME),
+    **dict.fromkeys(("detect_anomaly", "accumulate", "shard", "timeout"), SAME),
 }
 """Why a setting can't be searched."""
 
