@@ -7,7 +7,7 @@ from launching import flags, launch
 from runs import differences, fresh
 
 from rondeau.config import TextConfig
-from rondeau.text.prepared import prepare
+from rondeau.text.preparing import prepare
 
 SETTINGS = {"layers": 2, "dropout": 0.2, "steps": 60, "eval_every": 20, "checkpoint_every": 7}
 

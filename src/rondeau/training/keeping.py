@@ -23,7 +23,7 @@ from rondeau.run.checkpoints import (
 )
 from rondeau.run.folder import RunFolder, to_json
 from rondeau.run.weights import load_weights, weights_to_bytes
-from rondeau.training import records, sharding
+from rondeau.training import records
 from rondeau.training.restoring import checked_state, told
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def restore(training: Training, checkpoint: Checkpoint | None) -> None:
     batch = training.windows.batch
     like = [part.new_zeros(batch, *part.shape[1:]) for part in carry_parts(training.carry)]
     if training.config.shard:
+        from rondeau.training import sharding
+
         path = shards_of(training.folder, checkpoint.step)
         sharding.read_shards(path, training.model, training.optimizer)
         state = checked_state(checkpoint, optimizer=training.optimizer, carry=like, source=source)
@@ -98,6 +100,8 @@ def keep_best(training: Training) -> None:
         if group.tell(b"missing" * (group.first and not folder.has("model.safetensors"))):
             save(training)
         return
+    from rondeau.training import sharding
+
     path = shards_of(folder, training.best_step or training.step)
     if group.tell(b"missing" * (group.first and not path.exists())):
         save(training)
@@ -114,6 +118,8 @@ def shards_of(folder: RunFolder, step: int) -> Path:
 
 def _write_shards(training: Training) -> None:
     """Put everybody's part of weights and slots into a checkpoint that is yet to be named."""
+    from rondeau.training import sharding
+
     group, place = training.group, training.folder.path / f".{SHARDS}.part"
     if group.first:
         shutil.rmtree(place, ignore_errors=True)

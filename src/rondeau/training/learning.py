@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from rondeau.config import TrainConfig
@@ -28,7 +27,6 @@ from rondeau.text.masking import chosen, first, mask
 from rondeau.text.tokenizer import BOS
 from rondeau.training.anomaly import anomalies_named
 from rondeau.training.group import Group, check_shares, parts_of
-from rondeau.training.sharding import share_out
 
 
 class Learned(NamedTuple):
@@ -66,6 +64,8 @@ class Learner:
         self.loss: nn.Module = _Loss(model)
         self.tables: list[Tensor] = []
         if config.shard:
+            from rondeau.training.sharding import share_out  # takes a second to import
+
             share_out(self.loss, device=device.type, size=group.size)
         elif group.size > 1:
             self._join()
@@ -129,10 +129,11 @@ class Learner:
 
     def _reduced(self, last: bool) -> Any:
         """Gradients are sent once, with the last part."""
-        if isinstance(self.loss, FSDPModule):
-            self.loss.set_requires_gradient_sync(last)
-        elif isinstance(self.loss, DistributedDataParallel) and not last:
-            return self.loss.no_sync()
+        loss: Any = self.loss
+        if self.config.shard:
+            loss.set_requires_gradient_sync(last)
+        elif self.group.size > 1 and not last:
+            return loss.no_sync()
         return contextlib.nullcontext()
 
     def _masks(self, step: int, streams: slice) -> Masks:

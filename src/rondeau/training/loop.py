@@ -27,7 +27,7 @@ from rondeau.run.lock import locked
 from rondeau.run.weights import load_weights, read_shape, read_weights
 from rondeau.text.batches import fit_windows
 from rondeau.text.corpus import Corpus
-from rondeau.training import keeping, records, sharding
+from rondeau.training import keeping, records
 from rondeau.training.budget import EVALUATIONS, fixed_steps, seconds_per_step, steps_in_time
 from rondeau.training.defaults import fill_defaults
 from rondeau.training.events import Event, GateShares, HeldOut
@@ -112,6 +112,8 @@ class Training:
     def begin_again(self) -> None:
         """Go back to the state before the first step."""
         if self.config.shard:
+            from rondeau.training import sharding
+
             sharding.set_weights(self.model, self._new_model())
         else:
             self.model.load_state_dict(self._new_model().state_dict())
@@ -274,7 +276,11 @@ class Training:
 
     def _whole(self) -> Model:
         """The model with all of its weights."""
-        return sharding.whole(self.model) if self.config.shard else self.model
+        if not self.config.shard:
+            return self.model
+        from rondeau.training import sharding
+
+        return sharding.whole(self.model)
 
     def _what_helps(self) -> str:
         """Where memory ran out, what is saved, and what can be done."""

@@ -6,7 +6,6 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from rondeau.config import TrainConfig
 
@@ -46,7 +45,7 @@ def clip_gradient(model: nn.Module, largest: float) -> Tensor:
     """Scale the gradient to a global norm of at most `largest` (0: leave it); the norm before."""
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     norm = nn.utils.get_total_norm(gradients, foreach=True)
-    if isinstance(norm, DTensor):  # of gradients that are shared out
+    if hasattr(norm, "full_tensor"):  # of gradients that are shared out
         norm = norm.full_tensor()
     if largest and norm > largest:
         torch._foreach_mul_(gradients, largest / float(norm))
