@@ -22,8 +22,8 @@ serve: .venv/ready  ## the page and the API of the newest demo model, trained if
 test: .venv/ready  ## all tests
 	$(RUN)python -m pytest --numprocesses 2
 
-test-faults: .venv/ready  ## trainings killed at every file operation, disks that fail: minutes, with figures
-	$(RUN)python -m pytest --numprocesses 2 --long tests/faults
+test-faults: .venv/ready  ## trainings killed at every file operation, disks that fail, processes and hosts lost: half an hour, with figures
+	$(RUN)python -m pytest --numprocesses 2 --long tests/faults tests/processes
 
 test-notebooks: .venv/ready  ## docs/notebooks in full, into build/notebooks, with what they print and draw
 	$(RUN)python -m pip install --quiet --disable-pip-version-check --editable '.[notebooks]'
