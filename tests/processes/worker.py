@@ -42,7 +42,7 @@ def run(arguments, *, double=False):
     finish = Training.finish
     torch.set_default_dtype(torch.float64 if double else torch.float32)
     if double:
-        Training.finish = lambda training: sys.exit()
+        Training.finish = lambda training: sys.exit(training.group.leave_together())
     try:
         main(arguments)
     except SystemExit as exit_:

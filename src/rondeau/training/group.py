@@ -106,6 +106,12 @@ class Group:
     def _shares(self, count: int) -> list[slice]:
         return [self.share(count, rank=rank) for rank in range(self.size)]
 
+    def leave_together(self) -> None:
+        """Wait for all, so that none is gone while another still hears what it has said."""
+        if self.size > 1:
+            with contextlib.suppress(RuntimeError):  # who is gone by now has heard all
+                dist.barrier()
+
     def add_rows(self, gradient: Tensor, rows: Tensor) -> None:
         """Everybody's mean of a gradient (V, …) that is zero but for some rows (n), in its place.
 

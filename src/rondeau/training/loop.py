@@ -202,6 +202,7 @@ class Training:
                 clock = time.perf_counter()
         if self.interrupted and self.step:  # before the first step there is nothing to save
             keeping.save(self)
+            self.group.leave_together()
 
     def _is_stopped(self) -> bool:
         """Whether it is interrupted: for several processes, once all know."""
@@ -267,6 +268,7 @@ class Training:
                 corpus=self.corpus,
             )
             self.numbers = final_numbers(model, self.group)
+            self.group.leave_together()
             if first:
                 costs = [number for number in self.numbers if isinstance(number, Evaluation)]
                 self.verdict = model.verdict(costs) if costs else []
