@@ -8,6 +8,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+import fsspec
 import hypothesis
 import pytest
 import torch
@@ -181,3 +182,19 @@ def api(served):
 
     with httpx.Client(base_url=served[1], timeout=60) as client:
         yield client
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    """A cache of one's own for what comes by URL."""
+    monkeypatch.setenv("RONDEAU_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def memory(cache):
+    """An empty file system that is addressed as memory://."""
+    files = fsspec.filesystem("memory")
+    files.store.clear()
+    yield files
+    files.store.clear()

@@ -1,4 +1,4 @@
-"""What the system says of memory: how much this process may take, and whom it has killed for it.
+"""What the system says of this process: its processors, its memory, and whom it has killed for it.
 
 Reads /proc and /sys/fs/cgroup (both versions of control groups); where they are missing or say
 nothing, nothing is known of them. It knows no training.
@@ -16,6 +16,13 @@ from pathlib import Path
 ROOT = Path("/")
 FAILURES = ("not enough memory", "can't allocate memory", "out of memory", "bad_alloc")
 """What torch's errors say where memory couldn't be had: they have no class of their own."""
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from runs import image
 import rondeau
 from rondeau.cli import main
 from rondeau.config import TrainConfig
-from rondeau.errors import OptionError
+from rondeau.errors import OptionError, RunError
+from rondeau.files import sha256
 from rondeau.run.checkpoints import latest_checkpoint
 from rondeau.run.folder import RunFolder
 from rondeau.training.gather import gather
@@ -25,7 +26,7 @@ def told(folder):
 
 
 def test_a_training_of_two_goes_on_in_three_processes_and_becomes_an_ordinary_run(
-    rhymes, tmp_path, capsys
+    rhymes, tmp_path, capfd
 ):
     whole, run, gathered = (tmp_path / name for name in ("whole", "run", "gathered"))
     rondeau.train(rhymes, TrainConfig(**SMALL, **SETTINGS), out=whole).finish()
@@ -36,6 +37,21 @@ def test_a_training_of_two_goes_on_in_three_processes_and_becomes_an_ordinary_ru
     assert not (run / "model.safetensors").exists()
     with pytest.raises(OptionError, match="--shard: there is one process only"):
         rondeau.resume(run)
+
+    (_, shard) = sorted(run.rglob("*.safetensors"))
+    for forged in (False, True):
+        spoiled = shutil.copytree(run, tmp_path / f"spoiled, {forged}")
+        path = spoiled / shard.relative_to(run)
+        path.write_bytes(path.read_bytes()[:-1])
+        if forged:
+            manifest = json.loads((spoiled / "manifest.json").read_bytes())
+            manifest["files"][str(shard.relative_to(run))] = [sha256(path.read_bytes())]
+            (spoiled / "manifest.json").write_text(json.dumps(manifest))
+        before = image(spoiled / "checkpoints")
+        with pytest.raises(RunError, match="shards: isn't a checkpoint" if forged else shard.name):
+            gather(spoiled)
+        assert image(spoiled / "checkpoints") == before
+    assert capfd.readouterr().err == ""
 
     shutil.copytree(run, gathered)
     assert gather(gathered) == [20]
@@ -53,10 +69,10 @@ def test_a_training_of_two_goes_on_in_three_processes_and_becomes_an_ordinary_ru
 
     with pytest.raises(SystemExit, match="0"):
         main(["gather", str(run)])
-    assert "is an ordinary run now, its checkpoints after 40 steps whole" in capsys.readouterr().out
+    assert "is an ordinary run now, its checkpoints after 40 steps whole" in capfd.readouterr().out
     assert rondeau.load(run).generate("猫", length=5)
     before = image(run)
     with pytest.raises(SystemExit, match="2"):
         main(["gather", str(run)])
-    assert "is a run for one process already" in capsys.readouterr().err
+    assert "is a run for one process already" in capfd.readouterr().err
     assert image(run) == before

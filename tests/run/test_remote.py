@@ -3,7 +3,6 @@
 import json
 import shutil
 
-import fsspec
 import pytest
 
 import rondeau as library
@@ -22,19 +21,9 @@ URL = "memory://runs/one"
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """A cache of one's own, and no waiting."""
-    monkeypatch.setenv("RONDEAU_CACHE", str(tmp_path / "cache"))
+def at_once(cache, monkeypatch):
+    """No waiting, and no cache but one's own."""
     monkeypatch.setattr(remote, "PAUSES", (0, 0))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def memory():
-    files = fsspec.filesystem("memory")
-    files.store.clear()
-    yield files
-    files.store.clear()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from rondeau.studies import tune_page
 from rondeau.studies.importance import ENOUGH, importance
 from rondeau.studies.search_space import parse_space
 from rondeau.studies.trials import Trial
+from rondeau.studies.tune_plan import PLAN
 
 TINY = TrainConfig(
     hidden=8, batch=4, seq_len=8, steps=40, documents="blank-line", threads=1, backend="reference"
@@ -291,7 +292,7 @@ def test_another_text_or_a_damaged_plan_is_refused(pretended, rhymes, tmp_path):
     text.unlink()
     with pytest.raises(RunError, match="put it back"):
         study.resume(tmp_path / "tuned")
-    plan = tmp_path / "tuned" / study.PLAN
+    plan = tmp_path / "tuned" / PLAN
     for data, part in (
         (b"{}", "is not the plan of a search"),
         (b"nonsense", "is damaged"),
@@ -373,3 +374,11 @@ def test_a_search_killed_takes_its_workers_with_it_and_goes_on(rhymes, tmp_path)
     found = study.resume(out).finish()
     assert [trial.state for trial in found.trials] == ["complete"] * 3
     assert len({trial.settings["lr"] for trial in found.trials}) == 3
+
+
+def test_a_text_at_a_url_stays_one(memory, rhymes, tmp_path):
+    memory.pipe("/texts/rhymes.txt", rhymes.read_bytes())
+    config = TrainConfig(hidden=8, documents="blank-line", steps=20)
+    made = study.tune("memory://texts/rhymes.txt", config, out=tmp_path / "tuned")
+    assert made.plan.sources == ("memory://texts/rhymes.txt",)
+    assert study.resume(tmp_path / "tuned").plan == made.plan

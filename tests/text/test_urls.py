@@ -5,7 +5,6 @@ import json
 import sys
 import zipfile
 
-import fsspec
 import pytest
 
 from rondeau import urls
@@ -22,20 +21,7 @@ from rondeau.urls import Remote, label, url_of
 TEXT = "春天来了\n鸟飞回来\n\n夏天来了\n蝉在树上"
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """A cache of one's own."""
-    monkeypatch.setenv("RONDEAU_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def memory():
-    """An empty file system that is addressed as memory://."""
-    files = fsspec.filesystem("memory")
-    files.store.clear()
-    yield files
-    files.store.clear()
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def read(*names, **settings):

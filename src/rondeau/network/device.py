@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import os
 
 import torch
 
 from rondeau.config import Device
 from rondeau.errors import OptionError
+from rondeau.machine import processors
 
 
 def pick_device(name: Device) -> torch.device:
@@ -28,13 +28,6 @@ def pick_device(name: Device) -> torch.device:
 
 
 MOST_THREADS = 1024
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @functools.cache

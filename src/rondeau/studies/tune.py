@@ -11,25 +11,23 @@ test split. What a search has found is in its folder at every instant:
 
 from __future__ import annotations
 
-import json
 import queue
 import shutil
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rondeau.config import TextConfig, TrainConfig, require
 from rondeau.errors import CorpusError, OptionError, RunError, TrainingError
-from rondeau.files import read_plain, write_atomic
-from rondeau.formats import check_version, misfit, read_object, shown
+from rondeau.files import write_atomic
 from rondeau.machine import memory_limits
 from rondeau.network.device import set_threads
 from rondeau.run.folder import RunFolder, to_json
 from rondeau.run.lock import locked
+from rondeau.run.origin import whole
 from rondeau.run.start import new_run
 from rondeau.studies.search_space import (
-    Space,
     check_space,
     default_space,
     largest,
@@ -38,6 +36,7 @@ from rondeau.studies.search_space import (
 )
 from rondeau.studies.trials import Journal, Trial, import_optuna
 from rondeau.studies.tune_findings import Findings
+from rondeau.studies.tune_plan import Plan
 from rondeau.studies.worker import Words, Worker
 from rondeau.text.corpus import Corpus
 from rondeau.text.loading import load_corpus
@@ -45,66 +44,13 @@ from rondeau.training.defaults import fill_defaults
 from rondeau.training.memory import TextSize, check_reading, gigabytes, needed
 from rondeau.training.records import REMEDIES, public_sources, settings_to_toml
 
-FORMAT_VERSION = 1
-PLAN, JOURNAL, LOG, RUNS = "private/search.json", "journal.log", "workers.log", "trials"
+JOURNAL, LOG, RUNS = "journal.log", "workers.log", "trials"
 STEPS = 600
 """Of every trial, where nothing is said."""
 WORKERS = 4
 """Processes at most, where nothing is said."""
 TRIES = 2
 """How often a trial is begun whose process dies without a word."""
-MOST = 2**20
-"""Most bytes of a plan."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a search was asked for; trials: how many in all."""
-
-    sources: tuple[str, ...]
-    fingerprint: str
-    config: TrainConfig
-    space: Space
-    trials: int
-
-    def write(self, folder: RunFolder) -> None:
-        """Keep it in the search's folder."""
-        plan = {
-            "format_version": FORMAT_VERSION,
-            "sources": self.sources,
-            "fingerprint": self.fingerprint,
-            "settings": {k: v for k, v in self.config.as_dict().items() if v is not None},
-            "search": [f"{name}={range_}" for name, range_ in self.space.items()],
-            "trials": self.trials,
-        }
-        # In ASCII: a path may hold bytes that are no UTF-8.
-        write_atomic(folder.place(PLAN), (json.dumps(plan, indent=2) + "\n").encode())
-
-    @classmethod
-    def read(cls, folder: RunFolder) -> Plan:
-        """The plan of a search; RunError where there is none, or it is damaged."""
-        path = folder.place(PLAN)
-        if not path.is_file():
-            raise RunError(f"{folder.path}: is not the folder of a search (it has no {PLAN})")
-        values = read_object(read_plain(path, most=MOST, error=RunError), str(path), error=RunError)
-        check_version(values, FORMAT_VERSION, str(path), error=RunError)
-        shape = {
-            "sources": [str],
-            "fingerprint": str,
-            "settings": {},
-            "search": [str],
-            "trials": int,
-        }
-        if wrong := misfit(values, shape, "search"):
-            raise RunError(f"{path}: is not the plan of a search ({wrong})")
-        try:
-            config = TrainConfig.from_mapping(values["settings"], str(path))
-            space = parse_space(values["search"])
-            check_space(space, config)
-            require(config.steps is not None, "steps", None, "is missing")
-        except OptionError as error:
-            raise RunError(f"{path}: has impossible settings ({shown(str(error))})") from None
-        return cls(tuple(values["sources"]), values["fingerprint"], config, space, values["trials"])
 
 
 class Search:
@@ -329,7 +275,7 @@ def tune(
     left = {"layers", "dropout"} - space.keys()
     config = replace(config, **{name: getattr(filled, name) for name in left})
     plan = Plan(
-        sources=tuple(str(Path(source).absolute()) for source in sources),
+        sources=tuple(map(whole, loaded.sources)) if loaded.named else (),
         fingerprint=loaded.fingerprint,
         config=config,
         space=space,

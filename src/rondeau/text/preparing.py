@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from rondeau.config import TextConfig
 from rondeau.errors import CorpusError, OptionError, RondeauError
 from rondeau.files import TEMPORARY, held_folder, make_folder, sha256, sync_folder
+from rondeau.machine import processors
 from rondeau.text import pieces
 from rondeau.text.corpus import Corpus, arrange
 from rondeau.text.documents import Alphabet
@@ -55,7 +56,7 @@ from rondeau.text.reading import nothing_in
 from rondeau.text.splits import SPLIT_NAMES, Ranges, SplitName
 from rondeau.text.spool import Spool
 from rondeau.text.tokenizer import Codes
-from rondeau.text.workers import Workers, processors
+from rondeau.text.workers import Workers
 from rondeau.urls import label
 from rondeau.version import __version__
 

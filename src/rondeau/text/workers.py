@@ -28,13 +28,6 @@ Answer = tuple[Any, list[bytes]]
 COMMAND = "from rondeau.text.workers import serve; serve()"
 
 
-def processors() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class Workers:
     """So many workers, started when there is something for them to do; with one, none is."""
 

@@ -21,8 +21,8 @@ from torch.nn import functional
 
 from rondeau.config import TrainConfig
 from rondeau.errors import OptionError, PeerError, RondeauError, TrainingError
-from rondeau.machine import out_of_memory
-from rondeau.network.device import processors, set_threads
+from rondeau.machine import out_of_memory, processors
+from rondeau.network.device import set_threads
 
 LOST = re.compile(r"gloo|nccl|connection|timed? ?out|store|rank ", re.IGNORECASE)
 """What the messages of torch.distributed have in them where another process can't be reached."""
@@ -47,10 +47,9 @@ class Group:
             count = max(1, processors() // processes(local=True))
         set_threads(count)
 
-    def share(self, count: int, *, rank: int | None = None) -> slice:
-        """The part of `count` things that is this process's, or another's: each has its own."""
-        rank = self.rank if rank is None else rank
-        return slice(count * rank // self.size, count * (rank + 1) // self.size)
+    def share(self, count: int) -> slice:
+        """The part of `count` things that is this process's: each has its own."""
+        return parts_of(slice(0, count), self.size)[self.rank]
 
     def sum(self, *values: float) -> list[float]:
         """The sums of everybody's numbers, the same to the bit for all."""
@@ -91,7 +90,8 @@ class Group:
         """Everybody's share (n, …) of `count` rows, one after another."""
         if self.size == 1:
             return part
-        sizes = [share.stop - share.start for share in self._shares(count)]
+        shares = parts_of(slice(0, count), self.size)
+        sizes = [share.stop - share.start for share in shares]
         padded = part.new_zeros(max(sizes), *part.shape[1:])
         padded[: len(part)] = part
         parts = zip(self._all(padded), sizes, strict=True)
@@ -102,9 +102,6 @@ class Group:
         tensors = [torch.empty_like(own) for _ in range(self.size)]
         dist.all_gather(tensors, own)
         return tensors
-
-    def _shares(self, count: int) -> list[slice]:
-        return [self.share(count, rank=rank) for rank in range(self.size)]
 
     def leave_together(self) -> None:
         """Wait for all, so that none is gone while another still hears what it has said."""
@@ -233,7 +230,7 @@ def check_shares(group: Group, batch: int, config: TrainConfig) -> None:
         )
 
 
-def parts_of(streams: slice, count: int) -> Sequence[slice]:
-    """A process's streams in `count` parts that follow each other."""
-    start, size = streams.start, streams.stop - streams.start
+def parts_of(whole: slice, count: int) -> Sequence[slice]:
+    """A range in `count` parts that follow each other, as equal as can be."""
+    start, size = whole.start, whole.stop - whole.start
     return [slice(start + size * i // count, start + size * (i + 1) // count) for i in range(count)]

@@ -41,7 +41,10 @@ class Learned(NamedTuple):
 
 
 class Learner:
-    """Gives a model the gradient of its loss, step by step."""
+    """Gives a model the gradient of its loss, step by step.
+
+    initial_carry: the zero state of this process's streams.
+    """
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class Learner:
         self.streams = group.share(windows.batch)
         self.parts = parts_of(self.streams, config.accumulate)
         self.generator = torch.Generator(device)
-        self.start = model.initial_carry(self.streams.stop - self.streams.start)
+        self.initial_carry = model.initial_carry(self.streams.stop - self.streams.start)
         self.loss: nn.Module = _Loss(model)
         self.tables: list[Tensor] = []
         if config.shard:
@@ -82,12 +85,8 @@ class Learner:
         )
         # After its first pass it lays gradients out anew, in the order in which they came, and sums
         # depend on the layout: one pass that isn't counted makes a resumed training the same.
-        self.gradient(0, self.initial_carry())
+        self.gradient(0, self.initial_carry)
         self.model.zero_grad()
-
-    def initial_carry(self) -> StackCarry:
-        """The zero state of this process's streams."""
-        return self.start
 
     def gradient(self, step: int, carry: StackCarry, *told: float) -> Learned:
         """Set the gradient of the mean loss of all streams at a step."""

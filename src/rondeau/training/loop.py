@@ -100,7 +100,7 @@ class Training:
     def _begin(self) -> None:
         """The state before the first step, but for the weights."""
         self.optimizer = make_optimizer(self.model, self.config)
-        self.carry = self.learner.initial_carry()
+        self.carry = self.learner.initial_carry
         self.step = 0
         self.rate = 1.0
         self.losses: list[torch.Tensor] = []
@@ -300,7 +300,7 @@ class Training:
         rate = self._rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        carry = self.carry if self.carried else self.learner.initial_carry()
+        carry = self.carry if self.carried else self.learner.initial_carry
         loss, carry, (stops, since) = self.learner.gradient(
             self.step, carry, self.interrupted, since if self.group.first else 0.0
         )
@@ -326,7 +326,7 @@ class Training:
     def _measured_steps(self, config: TrainConfig) -> int:
         model = self._new_model().train()
         learner, optimizer = self._learner(model), make_optimizer(model, config)
-        carry = learner.initial_carry()
+        carry = learner.initial_carry
 
         def run_step(step: int) -> None:
             learner.gradient(step, carry)
