@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "faults"))  # how two runs are compared
 SMALL = {"hidden": 12, "batch": 8, "seq_len": 8, "documents": "blank-line", "threads": 1}
 ENVIRONMENT = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", "GLOO_SOCKET_IFNAME": "lo"}
-NOISE = re.compile(r"^(\[?[WE]\d{4} |terminate called)")
+NOISE = re.compile(r"^\[?[WE]\d{4} ")
 
 
 @dataclass(frozen=True)

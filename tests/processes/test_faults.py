@@ -27,6 +27,7 @@ def test_killed_and_started_again_they_end_with_the_bits_of_an_undisturbed_train
     run = fresh(tmp_path / "whole")
     ended = launch(processes, *training(rhymes, run))
     assert ended.code == 0, ended.said
+    assert "threads at the end" not in ended.said
     killed = fresh(tmp_path / "killed")
     ended = launch(processes, *training(rhymes, killed), restarts=kills, kills=places)
     assert ended.code == 0, ended.said

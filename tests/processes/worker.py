@@ -3,13 +3,16 @@
     torchrun … worker.py '{"kills": [[step, rank], …]}' train …
 
 The n-th of `kills` is for the n-th time that the processes are started, `hang` stops a process for
-ever, `terminate` sends one SIGTERM; `jobs` are commands to run one after another.
+ever, `terminate` sends one SIGTERM; `jobs` are commands to run one after another. At its end each
+process tells of the threads of gloo that still run.
 """
 
+import atexit
 import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import torch
 
@@ -51,7 +54,15 @@ def run(arguments, *, double=False):
         Training.finish = finish
 
 
+def tell_threads():
+    """Tell of gloo's threads; registered first it is called last."""
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    if any("gloo" in name for name in names):
+        sys.stdout.write(f"threads at the end: {sorted(names)}\n")
+
+
 if __name__ == "__main__":
+    atexit.register(tell_threads)
     faults = json.loads(sys.argv[1])
     at_steps(faults)
     if "jobs" in faults:

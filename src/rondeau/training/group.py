@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -191,6 +192,8 @@ def join(config: TrainConfig) -> Group:
     if processes() == 1:
         return ALONE
     if not dist.is_initialized():
+        import torch.distributed.nn.functional  # imported later it keeps the group for ever
+
         cuda = config.device != "cpu" and torch.cuda.is_available()
         backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
         try:
@@ -201,8 +204,17 @@ def join(config: TrainConfig) -> Group:
                 f"the processes of this training don't find each other: {reason}; start them with "
                 "torchrun, and let all reach its --rdzv-endpoint"
             ) from error
-        atexit.register(dist.destroy_process_group)  # else its threads abort a process at its end
+        atexit.register(_end)
     return Group(dist.get_rank(), dist.get_world_size(), config.timeout)
+
+
+def _end() -> None:
+    """End the threads of gloo before the interpreter: one that outlives it can abort the process.
+
+    They let go of tensors, for which they need the interpreter.
+    """
+    gc.collect()  # DistributedDataParallel, which is in a cycle, has the group
+    dist.destroy_process_group()
 
 
 def is_launched() -> bool:

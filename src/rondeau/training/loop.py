@@ -268,12 +268,12 @@ class Training:
                 corpus=self.corpus,
             )
             self.numbers = final_numbers(model, self.group)
-            self.group.leave_together()
             if first:
                 costs = [number for number in self.numbers if isinstance(number, Evaluation)]
                 self.verdict = model.verdict(costs) if costs else []
                 records.write_results(self, self.numbers)
                 write_report(model)
+            self.group.leave_together()
         return model
 
     def _whole(self) -> Model:
