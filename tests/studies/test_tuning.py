@@ -319,6 +319,13 @@ def test_a_folder_made_by_others_leads_nowhere_and_waits_for_nothing(pretended, 
         study.resume(tuned).finish()
 
 
+def test_beneath_torchrun_it_is_refused(rhymes, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(OptionError, match="leave out torchrun"):
+        search(rhymes, tmp_path / "tuned")
+    assert not (tmp_path / "tuned").exists()
+
+
 def test_without_optuna_the_extra_is_named(rhymes, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UnsupportedError, match=r"rondeau\[tune\]"):

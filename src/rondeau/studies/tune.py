@@ -41,6 +41,7 @@ from rondeau.studies.worker import Words, Worker
 from rondeau.text.corpus import Corpus
 from rondeau.text.loading import load_corpus
 from rondeau.training.defaults import fill_defaults
+from rondeau.training.group import processes
 from rondeau.training.memory import TextSize, check_reading, gigabytes, needed
 from rondeau.training.records import REMEDIES, public_sources, settings_to_toml
 
@@ -70,7 +71,7 @@ class Search:
     ) -> None:
         """Share out the machine; nothing is written yet.
 
-        Raises OptionError for more workers than memory has room for.
+        Raises OptionError for more workers than memory has room for, and beneath torchrun.
         """
         self.plan, self.folder = plan, folder
         self.sources = tuple(public_sources(corpus))
@@ -334,6 +335,8 @@ def _shared(config: TrainConfig) -> TrainConfig:
 
 def _shares(plan: Plan, corpus: Corpus, workers: int | None) -> tuple[int, int]:
     """How many workers there are, and threads of each."""
+    if processes() > 1:
+        raise OptionError("rondeau tune: starts its own processes (--workers); leave out torchrun")
     threads = set_threads(plan.config.threads)
     config, _ = fill_defaults(largest(plan.space, plan.config), corpus.train.characters)
     size = needed(config, TextSize.of(corpus))
