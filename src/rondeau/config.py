@@ -17,7 +17,7 @@ from rondeau.errors import OptionError
 from rondeau.formats import shown
 
 CellName = Literal["rnn", "gru", "lstm"]
-Backend = Literal["auto", "reference", "library", "numba"]
+Backend = Literal["auto", "reference", "library", "numba", "triton"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Documents = Literal["file", "blank-line", "line"]
 Newlines = Literal["keep", "space"]

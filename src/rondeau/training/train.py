@@ -17,7 +17,7 @@ import torch
 
 from rondeau.config import BUDGETS, ModelConfig, TextConfig, TrainConfig, flag
 from rondeau.errors import CorpusError, OptionError, RunError, TrainingError
-from rondeau.network.backends import library
+from rondeau.network.backends import refuse_unserved
 from rondeau.network.device import pick_device
 from rondeau.network.stack import make_cell
 from rondeau.run.checkpoints import Checkpoint, latest_checkpoint
@@ -75,8 +75,7 @@ def _begin(
         # Where they differ the corpus has its own: prepared so, or one document split by its tail.
         config = replace(config, **loaded.settings.as_dict() | {"seed": config.seed})
         device = _device(config)
-        if config.backend == "library":
-            library.refuse_unserved(make_cell(replace(config, hidden=1), 1))
+        refuse_unserved(make_cell(replace(config, hidden=1), 1).to(device), config.backend)
         note = _check_memory(config, loaded, group, device)
     try:
         with group.together():

@@ -6,13 +6,13 @@ numbers faster, and say so by an error that names another when they can't.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
 from rondeau.config import Backend
 from rondeau.errors import OptionError
-from rondeau.network.backends import library, numba, reference
+from rondeau.network.backends import library, numba, reference, triton
 from rondeau.network.cells import Cell
 
 
@@ -21,6 +21,12 @@ def choose(cell: Cell) -> Literal["reference", "library", "numba"]:
     if numba.serves(cell):
         return "numba"
     return "library" if library.serves(cell) else "reference"
+
+
+def refuse_unserved(cell: Cell, backend: Backend) -> None:
+    """Raise UnsupportedError where a named backend can't compute a cell."""
+    if backend in ("library", "numba", "triton"):
+        {"library": library, "numba": numba, "triton": triton}[backend].refuse_unserved(cell)
 
 
 def unroll(
@@ -39,4 +45,7 @@ def unroll(
         return library.unroll(cell, inputs, carry)
     if name == "numba":
         return numba.unroll(cell, inputs, carry)
-    raise OptionError(f"--backend {backend}: choose one of auto, reference, library, numba")
+    if name == "triton":
+        return triton.unroll(cell, inputs, carry)
+    known = ", ".join(get_args(Backend))
+    raise OptionError(f"--backend {backend}: choose one of {known}")

@@ -26,13 +26,18 @@ def serves(cell: Cell) -> bool:
     return known and weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.float64)
 
 
-def unroll(cell: Cell, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
-    """inputs (T, B, D) or ids (T, B) -> outputs (T, B, H) and the last carry."""
+def refuse_unserved(cell: Cell) -> None:
+    """Raise UnsupportedError, naming a backend that can, for a cell that the kernels lack."""
     if not serves(cell):
         raise UnsupportedError(
             f"--backend numba: has no {type(cell).__name__} in {cell.weight_h.dtype} on "
             f"{cell.weight_h.device.type}; use reference or auto"
         )
+
+
+def unroll(cell: Cell, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
+    """inputs (T, B, D) or ids (T, B) -> outputs (T, B, H) and the last carry."""
+    refuse_unserved(cell)
     tokens = not inputs.is_floating_point()
     table: Tensor
     if tokens:
