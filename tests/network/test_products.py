@@ -98,15 +98,14 @@ assert torch.allclose(weight.grad.sum(0), torch.zeros(40), atol=1e-4)
 """
 
 
-@pytest.mark.parametrize("others", [1, 2])
-def test_processes_that_compile_in_different_orders_can_share_a_cache(tmp_path, others):
+def test_processes_that_compile_in_different_orders_can_share_a_cache(tmp_path):
     head = (
         "import numba, torch\n"
         "from rondeau.network.backends import products\n"
         "from rondeau.network.loss import linear_cross_entropy\n"
         "torch.set_num_threads(1)\n"
     )
-    before = "".join(f"numba.njit(lambda x: x + {i})(1)\n" for i in range(others))
+    before = "numba.njit(lambda x: x + 1)(1)\n"
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     for code in (PRODUCT, before + LOSS, PRODUCT + LOSS, LOSS + PRODUCT):
         subprocess.run([sys.executable, "-c", head + code], check=True, env=environment)

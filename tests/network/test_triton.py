@@ -76,12 +76,16 @@ def test_a_window_without_gradients_gives_the_same_outputs():
 
 
 def test_a_training_on_it_is_the_training_on_the_loop(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("小猫白大来了狗\n" * 20, encoding="utf-8")
     settings = {"hidden": 8, "batch": 4, "seq_len": 6, "steps": 4, "layers": 2, "device": "cpu"}
     losses = [
         [
             event.loss
             for event in rondeau.train(
-                (), rondeau.TrainConfig(**settings, backend=backend), out=tmp_path / backend
+                text,
+                rondeau.TrainConfig(**settings, split="none", backend=backend),
+                out=tmp_path / backend,
             )
         ]
         for backend in ("triton", "reference")
