@@ -4,6 +4,7 @@ Seconds a step = compute + what of the reduction isn't hidden behind it:
 
     compute   = cell and output layer: FLOPs / (FLOP/s), gates and logits one by one
                 + parameters × (seconds that zeroing, the norm, clipping and Adam take for each)
+                + what any step takes besides, with processes that wait for each other
     reduction = bytes over the slowest link of a ring / (bytes/s) + operations × latency
 
 It measures nothing: `processes.py` does, and holds these predictions to what it finds. Counted is a
@@ -20,11 +21,11 @@ from rondeau.config import ModelConfig
 from rondeau.network.model import parameter_count
 
 NUMBER, ID = 4, 8
-"""Bytes of a number, and of the id of a row."""
+"""Bytes of a number, and of an id."""
 BUCKETS = 1 << 20, 25 << 20
 """Bytes that DistributedDataParallel adds up at once: the first time, and later."""
-OTHERS = 4
-"""Operations besides the buckets: loss and stops, numbers of rows, their ids, the rows."""
+OTHERS = 3
+"""Operations besides the buckets: loss and stops, which ids were read, their rows."""
 BACKWARD = 2 / 3
 """The backward pass's share of the cell's time."""
 
@@ -82,7 +83,8 @@ class Shape:
 class Machine:
     """What each of its processes can do while all of them compute: seconds a piece of work.
 
-    moment: seconds that a layer takes for each step of time at least, forward and backward.
+    step: seconds that any step takes besides. moment: those that a layer takes for each step of
+    time at least, forward and backward.
     operation: seconds that the least reduction takes; byte: of what a link carries in one.
     overlap: whether a reduction goes on beside the backward pass, on processors of its own.
     """
@@ -94,6 +96,7 @@ class Machine:
     parameter: float
     operation: float = 0.0
     byte: float = 0.0
+    step: float = 0.0
     moment: float = 0.0
     overlap: bool = False
 
@@ -105,7 +108,7 @@ class Machine:
     def compute(self, shape: Shape) -> float:
         """Seconds a step of one process that has nobody to wait for."""
         output = self.output_flop * shape.output_flops + self.logit * shape.logits
-        return self.cell(shape) + output + self.parameter * shape.parameters
+        return self.step + self.cell(shape) + output + self.parameter * shape.parameters
 
     def seconds(self, shape: Shape, ranks: int) -> float:
         """Seconds a step of so many processes."""
@@ -143,9 +146,10 @@ def sent(shape: Shape, ranks: int) -> tuple[float, float]:
         return 0.0, 0.0
     table, rows = shape.vocabulary * shape.width, distinct(shape)
     dense = ring(ranks) * NUMBER * (shape.parameters - table)
+    ids = (ranks - 1) * ID * shape.tokens
     if rows * ranks >= 2 * shape.vocabulary:
-        return dense, ring(ranks) * NUMBER * table
-    return dense, (ranks - 1) * rows * (NUMBER * shape.width + ID)
+        return dense, ids + ring(ranks) * NUMBER * table
+    return dense, ids + (ranks - 1) * NUMBER * rows * shape.width
 
 
 def operations(shape: Shape) -> int:

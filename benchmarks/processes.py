@@ -7,7 +7,8 @@ Each process has one thread and 32 streams of 64 steps; trainings are what `rond
 (a GRU of one layer), on a text by Zipf's law, together by torchrun. Interleaved, ten steps a round:
 one alone, two apart at the same time, two together on a batch of twice the size, and these without
 their reduction. Before that parts of a step and reductions are measured on their own, at other
-sizes, in one process and in two at once: from these alone `cost.py` predicts the rest.
+sizes, in one process and in two at once, and what any step takes besides, by a training of very few
+numbers: from these alone `cost.py` predicts the rest.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,6 +48,8 @@ STEPS = 10
 """Between two events of a training, so of a round."""
 CHARACTERS = 400_000
 PARTS = {"cell": (96, 640), "output": ((96, 1000), (640, 1000)), "parameters": 3_000_000}
+LEAST = 16
+"""The hidden size of a training whose steps take next to nothing but what any step takes."""
 REDUCED = (1, 1 << 18, 1 << 20, 1 << 22)
 """Numbers that are added up to measure a link."""
 REPEATS = 5
@@ -92,11 +95,11 @@ class Job:
         """Note how many rows are exchanged, and how long that takes."""
         add_rows = Group.add_rows
 
-        def watched(group: Group, gradient: Tensor, rows: Tensor) -> None:
+        def watched(group: Group, gradient: Tensor, rows: Sequence[Tensor]) -> None:
             start = time.perf_counter()
             add_rows(group, gradient, rows)
             self.exchanged.append(time.perf_counter() - start)
-            self.rows.append(len(rows))
+            self.rows.append(len(rows[group.rank]))
 
         Group.add_rows = watched  # type: ignore[method-assign]
 
@@ -268,7 +271,12 @@ def calibrate(shape: Shape, text: Path, ranks: int) -> Machine:
         operation = float(reduced[0])
         sizes = np.array(REDUCED[1:]) * 4.0 * 2 * (ranks - 1) / ranks
         byte = float(np.median((reduced[1:] - operation) / sizes))
-    return Machine(cell_flop, gate, output_flop, logit, parameter, operation, byte)
+    machine = Machine(cell_flop, gate, output_flop, logit, parameter, operation, byte)
+    least = Shape(LEAST, shape.vocabulary)
+    team = Team("Job", least, text, ranks=ranks)
+    seconds = [told["seconds"] for _ in range(5) for told in team()]
+    team.end()
+    return replace(machine, step=max(0.0, np.median(seconds) - machine.seconds(least, ranks)))
 
 
 def measure(shape: Shape, text: Path, rounds: int) -> Found:
@@ -348,7 +356,7 @@ def main() -> None:
                 f"{ranks} at work, each: {1e-9 / machine.cell_flop:.0f} GFLOP/s in the cell, "
                 f"{1e-9 / machine.output_flop:.0f} in the output layer, "
                 f"{machine.gate * 1e9:.2f} ns a gate, {machine.logit * 1e9:.2f} a logit, "
-                f"{machine.parameter * 1e9:.2f} a parameter"
+                f"{machine.parameter * 1e9:.2f} a parameter, {machine.step * 1e3:.1f} ms a step"
             )
             if ranks > 1:
                 said += f"; {1e-9 / machine.byte:.2f} GB/s, {machine.operation * 1e6:.0f} µs a sum"

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -89,20 +90,33 @@ class Group:
 
     def joined(self, part: Tensor, count: int) -> Tensor:
         """Everybody's share (n, …) of `count` rows, one after another."""
+        return torch.cat(self.shares_later(part, count)())
+
+    def shares_later(self, part: Tensor, count: int) -> Callable[[], list[Tensor]]:
+        """The same begun now, for when it is asked for, by rank."""
         if self.size == 1:
-            return part
-        shares = parts_of(slice(0, count), self.size)
-        sizes = [share.stop - share.start for share in shares]
+            return lambda: [part]
+        sizes = [share.stop - share.start for share in parts_of(slice(0, count), self.size)]
         padded = part.new_zeros(max(sizes), *part.shape[1:])
         padded[: len(part)] = part
-        parts = zip(self._all(padded), sizes, strict=True)
-        return torch.cat([part[:size] for part, size in parts])
+        tensors, work = self._all_later(padded)
+
+        def wait() -> list[Tensor]:
+            work.wait()
+            return [tensor[:size] for tensor, size in zip(tensors, sizes, strict=True)]
+
+        return wait
 
     def _all(self, own: Tensor) -> list[Tensor]:
         """Everybody's tensor of the same shape, by rank."""
-        tensors = [torch.empty_like(own) for _ in range(self.size)]
-        dist.all_gather(tensors, own)
+        tensors, work = self._all_later(own)
+        work.wait()
         return tensors
+
+    def _all_later(self, own: Tensor) -> tuple[list[Tensor], Any]:
+        """The same begun now: there once the work has been waited for."""
+        tensors = [torch.empty_like(own) for _ in range(self.size)]
+        return tensors, dist.all_gather(tensors, own, async_op=True)
 
     def leave_together(self) -> None:
         """Wait for all, so that none is gone while another still hears what it has said."""
@@ -110,21 +124,21 @@ class Group:
             with contextlib.suppress(RuntimeError):  # who is gone by now has heard all
                 dist.barrier()
 
-    def add_rows(self, gradient: Tensor, rows: Tensor) -> None:
-        """Everybody's mean of a gradient (V, …) that is zero but for some rows (n), in its place.
+    def add_rows(self, gradient: Tensor, rows: Sequence[Tensor]) -> None:
+        """Everybody's mean of a gradient (V, …) in its place, which is zero but for some rows.
 
-        Sent are these rows alone, where that is less than all of them.
+        rows: the numbers of each process's, by rank. Only these rows are sent, where that is less
+        than all of them.
         """
-        most = max(self.each(len(rows)))
+        most = max(map(len, rows))
         if most * self.size >= 2 * len(gradient):  # a ring sends nearly two of everything
             dist.all_reduce(gradient)
         else:
-            padding = most - len(rows)  # zeros, which are added to row 0
-            numbers = self._all(functional.pad(rows, (0, padding)))
-            parts = self._all(functional.pad(gradient[rows], (0, 0, 0, padding)))
-            gradient[rows] = 0
-            for number, part in zip(numbers, parts, strict=True):  # in one order for all
-                gradient.index_add_(0, number, part)
+            own = rows[self.rank]
+            parts = self._all(functional.pad(gradient[own], (0, 0, 0, most - len(own))))
+            gradient[own] = 0
+            for numbers, part in zip(rows, parts, strict=True):  # in one order for all
+                gradient.index_add_(0, numbers, part[: len(numbers)])
         gradient /= self.size
 
     @contextlib.contextmanager

@@ -91,6 +91,7 @@ class Learner:
     def gradient(self, step: int, carry: StackCarry, *told: float) -> Learned:
         """Set the gradient of the mean loss of all streams at a step."""
         inputs, targets, asked, count = self._window(step)
+        read = self.group.shares_later(inputs.t(), self.windows.batch) if self.tables else None
         self.model.zero_grad()
         total, carries = torch.zeros((), device=self.device), []
         with anomalies_named(step) if self.config.detect_anomaly else contextlib.nullcontext():
@@ -114,16 +115,16 @@ class Learner:
                     weight = share * self.group.size
                     (loss if weight == 1 else weight * loss).backward()
                 carries.append(after)
-        if self.tables:
-            rows = torch.unique(inputs)
+        if read is not None:
+            rows = [torch.unique(share) for share in read()]
             for table in self.tables:
                 assert table.grad is not None
                 self.group.add_rows(table.grad, rows)
-        loss, *everybodys = sums()
+        loss, *sums_told = sums()
         return Learned(
             total if self.group.size == 1 else torch.tensor(loss, dtype=total.dtype),
             carries[0] if len(carries) == 1 else _joined(carries),
-            everybodys,
+            sums_told,
         )
 
     def _reduced(self, last: bool) -> Any:
