@@ -18,7 +18,8 @@ SETTINGS = {"layers": 2, "dropout": 0.2, "steps": 60, "eval_every": 20, "checkpo
 NETWORK = "10.213.7"
 SOON = "keep_alive_interval=1,keep_alive_max_attempt=2"
 """So many seconds without a word from another host and torchrun takes it for lost (else 15)."""
-PATIENCE = 60
+PATIENCE = 300
+"""Seconds after which a test takes a host for hung, on a slow machine too."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ class Host:
 
     def end(self):
         """Wait for the end of what was started last."""
-        process = self.processes.pop()
+        process = self.processes[-1]
         said, _ = process.communicate(timeout=PATIENCE)
+        self.processes.remove(process)
         return Ended(process.returncode, without_noise(said))
 
     def die(self):
