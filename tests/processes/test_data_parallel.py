@@ -51,7 +51,7 @@ def trained(text, out, processes, kinds):
 
 
 def test_the_same_batch_in_1_2_and_4_processes_is_the_same_training(rhymes, tmp_path, long):
-    kinds = list(KINDS) if long else [WHOLE, SHARDED]
+    kinds = list(KINDS) if long else [WHOLE, SHARDED, "a cloze"]
     alone = trained(rhymes, tmp_path, 1, set(kinds) - {PARTS, SHARDED})
     alone |= dict.fromkeys((PARTS, SHARDED), alone[WHOLE])
     two = trained(rhymes, tmp_path, 2, kinds)
