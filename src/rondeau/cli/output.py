@@ -147,6 +147,7 @@ class TrainingProgress:
         """Decide by what standard error is."""
         self.quiet = quiet
         console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self.first: Event | None = None
         self.bar: Progress | None = None
         if console.is_terminal and not quiet:
             self.bar = Progress(
@@ -188,11 +189,15 @@ class TrainingProgress:
             print(line, file=sys.stderr, flush=True)
 
     def _line(self, event: Event, figures: str) -> str | None:
+        # The first step may have compiled kernels: what follows it tells how long a step takes.
+        first = self.first = self.first or event
         at_look = event.held_out is not None or event.gates is not None
         if not at_look and (self.bar or event.step > 1):
             return None
-        left = (event.steps - event.step) * event.seconds / event.step
-        line = f"step {event.step:>5}/{event.steps}  {figures}  {left:.0f} s left"
+        line = f"step {event.step:>5}/{event.steps}  {figures}"
+        if event.step > first.step:
+            per_step = (event.seconds - first.seconds) / (event.step - first.step)
+            line += f"  {(event.steps - event.step) * per_step:.0f} s left"
         below = gate_lines(event.gates or ())
         if event.held_out is not None:
             line += f"  | held out: {held_out_figure(event.held_out)}"
