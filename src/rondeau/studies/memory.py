@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from rondeau.config import ModelConfig, Settings, require
 from rondeau.network.stack import Stack
 from rondeau.studies.variants import VARIANTS, listed
-from rondeau.training.optimisation import clip_gradient
+from rondeau.training.optimisation import clip_gradient, eager
 
 Task = Literal["copy", "add", "recall"]
 CELLS = ("rnn-tanh", "rnn-relu", "gru", "gru-before", "lstm", "lstm-forget")
@@ -237,7 +237,7 @@ def try_lag(task: Task, cell: str, lag: int, config: MemoryConfig) -> Trial:
     """Learn a task at one lag from new weights until it is learned, or the budget is used up."""
     torch.manual_seed(config.seed)
     network = Rememberer(cell, task, config.hidden)
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.lr, fused=True)
+    optimizer = eager(torch.optim.Adam)(network.parameters(), lr=config.lr, fused=True)
     # The same sequences for every cell.
     generator = torch.Generator().manual_seed(config.seed)
     fresh = torch.Generator().manual_seed(config.seed + 1)

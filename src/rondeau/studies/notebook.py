@@ -31,7 +31,7 @@ from rondeau.text.corpus import one_text
 from rondeau.text.reading import read_documents
 from rondeau.text.repairs import Repairs
 from rondeau.text.tokenizer import CharTokenizer, Ids
-from rondeau.training.optimisation import clip_gradient
+from rondeau.training.optimisation import clip_gradient, eager
 
 TRAINED_CHARACTERS, HELD_OUT_CHARACTERS = 10_000, 1_000
 BATCH, SEQ_LEN, CLIP = 32, 35, 0.01
@@ -190,9 +190,9 @@ def run_experiment(
     experiment = EXPERIMENTS[name]
     model = make_model(experiment, len(text.tokenizer), seed=seed)
     optimizer = (
-        torch.optim.SGD(model.parameters(), lr=100.0)
+        eager(torch.optim.SGD)(model.parameters(), lr=100.0)
         if experiment.scratch
-        else torch.optim.Adam(model.parameters(), lr=0.01)
+        else eager(torch.optim.Adam)(model.parameters(), lr=0.01)
     )
     inputs, targets = windows(text.trained)
     reported = {math.ceil(epochs * quarter / 4) for quarter in (1, 2, 3, 4)}
