@@ -47,6 +47,12 @@ def test_more_of_anything_needs_more(more):
     assert size(**more) > size()
 
 
+def test_one_of_several_processes_needs_more(monkeypatch):
+    alone = size()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert size() > alone
+
+
 def test_adam_s_model_needs_its_weights_six_times_more():
     small, large = (size(hidden=h, optimizer="adamw", batch=1, seq_len=1) for h in (256, 2048))
     parameters = [

@@ -1,5 +1,10 @@
 """Schedules and budgets."""
 
+import copy
+import subprocess
+import sys
+from functools import partial
+
 import pytest
 import torch
 
@@ -45,6 +50,47 @@ def test_clipping_scales_the_whole_gradient_and_reports_its_norm():
 def test_only_matrices_decay():
     groups = make_optimizer(torch.nn.Linear(2, 3), TrainConfig(weight_decay=0.1)).param_groups
     assert [(g["weight_decay"], g["params"][0].ndim) for g in groups] == [(0.1, 2), (0.0, 1)]
+
+
+def stepped(module, optimizer):
+    """A module's weights after three steps, the last two of what had been saved."""
+    torch.manual_seed(0)
+    for _ in range(3):
+        module(torch.randn(4, 2)).square().sum().backward()
+        optimizer.step()
+        optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    return [parameter.tolist() for parameter in module.parameters()]
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("sgd", torch.optim.SGD),
+        ("adam", partial(torch.optim.Adam, betas=(0.9, 0.99))),
+        ("adamw", partial(torch.optim.AdamW, betas=(0.9, 0.99), weight_decay=0.1)),
+    ],
+)
+def test_optimisers_are_pytorch_s_own(name, theirs):
+    module = torch.nn.Linear(2, 3, bias=False)
+    twin = copy.deepcopy(module)
+    decay = 0.1 if name == "adamw" else 0.0
+    ours = make_optimizer(module, TrainConfig(optimizer=name, lr=0.5, weight_decay=decay))
+    assert stepped(module, ours) == stepped(twin, theirs(twin.parameters(), lr=0.5, fused=True))
+
+
+def test_they_do_not_load_pytorch_s_compiler():
+    script = (
+        "import sys, torch\n"
+        "from rondeau.config import TrainConfig\n"
+        "from rondeau.training.optimisation import make_optimizer\n"
+        "module = torch.nn.Linear(2, 3)\n"
+        "module(torch.ones(2)).sum().backward()\n"
+        "optimizer = make_optimizer(module, TrainConfig())\n"
+        "optimizer.step()\n"
+        "optimizer.load_state_dict(optimizer.state_dict())\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_a_budget_becomes_steps():

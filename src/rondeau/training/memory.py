@@ -27,11 +27,12 @@ from rondeau.text.corpus import Corpus
 from rondeau.text.prepared import is_prepared
 from rondeau.text.sources import SUFFIXES
 from rondeau.training.defaults import fill_defaults
+from rondeau.training.group import processes
 
 FLOAT = 4
 """Bytes of a number."""
-PROGRAM = 508 * 2**20
-"""Python, torch, numba and our compiled kernels."""
+PROGRAM, COMPILER = 408 * 2**20, 100 * 2**20
+"""Python, torch, numba and our compiled kernels; what DistributedDataParallel loads besides."""
 FEWEST_READING, KEPT = 4, 5
 """Bytes that a byte of a file takes while it is read, at least, and a character afterwards."""
 NGRAM, COPY = 100, 26
@@ -85,7 +86,8 @@ def needed(config: TrainConfig, text: TextSize) -> int:
     """
     weights = FLOAT * parameter_count(ModelConfig.of(config), text.vocabulary)
     slots = 0 if config.optimizer == "sgd" else 2
-    held = PROGRAM + KEPT * text.characters * text.in_memory + (2 + slots) * weights
+    held = PROGRAM + COMPILER * (processes() > 1)
+    held += KEPT * text.characters * text.in_memory + (2 + slots) * weights
     in_turn = [
         AGAIN * _step(config, text),
         (1 + slots) * weights,
