@@ -19,6 +19,9 @@ from rondeau.cli import main
 # Started in the background it would ignore Ctrl-C, and so would what it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Commands take one thread: two tests at a time, and two processors to run them.
+os.environ["RONDEAU_THREADS"] = "1"
+
 # The same examples each time, however slow the machine.
 hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("same")
