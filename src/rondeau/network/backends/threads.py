@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 from llvmlite import ir
-from numba import njit, prange, set_num_threads, types
+from numba import njit, prange, set_num_threads, typeof, types
+from numba.core import cgutils
 from numba.core import config as numba_config
 from numba.extending import intrinsic
 from numba.np.ufunc.parallel import threading_layer
@@ -30,8 +31,10 @@ SHARES = 4
 """Shares for each thread, where there are so many."""
 
 _config: Any = numba_config
+_cgutils: Any = cgutils
+_typeof: Any = typeof
 _layer: Any = threading_layer
-_one_caller = threading.Lock()
+_one_caller, _one_compiles = threading.Lock(), threading.Lock()
 
 
 @functools.cache
@@ -62,15 +65,38 @@ def _take_typed(context: Any, address: Any) -> Any:
 _take: Any = intrinsic(_take_typed)
 
 
-def _kernel(first: int, last: int, *arguments: Any) -> None:
-    """What `_fork` calls; replaced in its copies."""
+def _call_typed(
+    context: Any, address: Any, first: Any, last: Any, arguments: types.BaseTuple
+) -> Any:
+    """Call the compiled kernel at an address."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        kinds = (*signature.args[1:3], *signature.args[3])
+        kernel = context.call_conv.get_function_type(types.none, kinds)
+        status, result = context.call_conv.call_function(
+            builder,
+            builder.inttoptr(values[0], kernel.as_pointer()),
+            types.none,
+            kinds,
+            [*values[1:3], *_cgutils.unpack_tuple(builder, values[3])],
+        )
+        with _cgutils.if_unlikely(builder, status.is_error):
+            context.call_conv.return_status_propagate(builder, status)
+        return result
+
+    return types.none(types.int64, types.int64, types.int64, arguments), generate
 
 
-def _fork(count: int, size: int, threads: int, taken: Any, arguments: Any) -> None:
+_call: Any = intrinsic(_call_typed)
+
+
+def _fork(
+    count: int, size: int, threads: int, taken: Any, address: int, arguments: tuple[Any, ...]
+) -> None:
     for _ in prange(threads):
         first = _take(taken.ctypes.data) * size
         while first < count:
-            _kernel(first, min(first + size, count), *arguments)
+            _call(address, first, min(first + size, count), arguments)
             first = _take(taken.ctypes.data) * size
 
 
@@ -78,12 +104,27 @@ def shared(kernel: Any) -> Callable[..., None]:
     """A kernel(first, last, *arguments) as run(count, *arguments, unit=8), its range shared out.
 
     The number of threads is torch's. Each takes a share, a multiple of `unit` where there is enough
-    for all, and then another, so that one whose core is busy with something else does less.
+    for all, and then another, so that one whose core is busy with something else does less. The
+    kernel is called by its address: linked into its loop it would be compiled once more.
     """
-    name = f"fork_{kernel.py_func.__name__}"
     fork = njit(parallel=True, nogil=True, error_model="numpy", cache=CACHE)(
-        copy_with(_fork, name, {"_kernel": kernel})
+        copy_with(_fork, f"fork_{kernel.py_func.__name__}", {})
     )
+    address = 0
+
+    def compiled(*arguments: Any) -> int:
+        """The kernel's address, for the types of these arguments: the loop takes no others."""
+        nonlocal address
+        with _one_compiles:
+            if not address:
+                kinds = tuple(map(_typeof, arguments))
+                kernel.compile(kinds)
+                found = kernel.overloads[kinds]
+                number = types.int64
+                fork.compile((*[number] * 3, number[::1], number, _typeof(arguments[2:])))
+                fork.disable_compile()
+                address = found.library.get_pointer_to_function(found.fndesc.llvm_func_name)
+        return address
 
     def run(count: int, *arguments: Any, unit: int = TILE) -> None:
         threads = min(torch.get_num_threads(), _config.NUMBA_NUM_THREADS)
@@ -94,9 +135,10 @@ def shared(kernel: Any) -> Callable[..., None]:
         if threads == 1:
             kernel(0, count, *arguments)
             return
+        at = address or compiled(0, count, *arguments)
         with contextlib.nullcontext() if _many_callers() else _one_caller:
             set_num_threads(threads)
-            fork(count, size, threads, np.zeros(1, np.int64), arguments)
+            fork(count, size, threads, np.zeros(1, np.int64), at, arguments)
 
     run.kernel, run.fork = kernel, fork  # type: ignore[attr-defined]
     return run
