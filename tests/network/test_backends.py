@@ -100,7 +100,8 @@ def test_kernels_may_be_called_from_several_threads_at_once():
     def write(cell):
         """Outputs only, many times over: what a server does."""
         with torch.no_grad():
-            return [unroll(cell, ids, cell.initial_carry(16), backend="numba")[0] for _ in range(8)]
+            carry = cell.initial_carry(16)
+            return [unroll(cell, ids, carry, backend="numba")[0] for _ in range(20)]
 
     torch.set_num_threads(2)
     alone = [everything(cell, ids, cell.initial_carry(16), "numba")[0] for cell in cells]

@@ -52,17 +52,27 @@ def test_a_process_that_hangs_is_given_up_after_the_timeout(rhymes, tmp_path):
     assert "3 s (--timeout)" in error
 
 
-def test_a_mistake_and_a_damaged_shard_are_told_once(rhymes, tmp_path):
-    corpus, run = tmp_path / "corpus", tmp_path / "run"
+def test_a_damaged_shard_stops_all_with_its_name(rhymes, tmp_path):
+    corpus = tmp_path / "corpus"
     prepare([rhymes], TextConfig(documents="blank-line"), out=corpus)
     shard = corpus / "train-00000.ids"
     shard.write_bytes(shard.read_bytes()[::-1])
+    ended = launch(2, *training(corpus, tmp_path / "run"))
+    assert ended.code == 1
+    (error,) = ended.errors
+    assert f"{shard}: is damaged" in error
+
+
+def test_a_mistake_is_told_once(rhymes, tmp_path):
     mistakes = {
-        "--hidden 0: must be at least 1": training(rhymes, run, hidden=0),
-        "--batch 1: is less than a stream for each of 2 processes": training(rhymes, run, batch=1),
-        f"{shard}: is damaged": training(corpus, run),
+        "--hidden 0: must be at least 1": {"hidden": 0},
+        "--batch 1: is less than a stream for each of 2 processes": {"batch": 1},
     }
-    jobs = [{"arguments": list(map(str, arguments))} for arguments in mistakes.values()]
+    run = tmp_path / "run"
+    jobs = [
+        {"arguments": list(map(str, training(rhymes, run, **settings)))}
+        for settings in mistakes.values()
+    ]
     ended = launch(2, jobs=jobs)
     assert ended.code == 1  # torchrun's
     for said, error in zip(mistakes, ended.errors, strict=True):
