@@ -19,6 +19,7 @@ from rondeau.formats import shown
 CellName = Literal["rnn", "gru", "lstm"]
 Backend = Literal["auto", "reference", "library", "numba", "triton"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 Documents = Literal["file", "blank-line", "line"]
 Newlines = Literal["keep", "space"]
 Split = Literal["document", "tail", "none"]
@@ -181,6 +182,9 @@ class ComputeConfig(Settings):
     """Processor threads (default: all that this process may use)."""
     backend: Backend = "auto"
     """How the recurrence is computed."""
+    precision: Precision = "float32"
+    """What products are computed in, tf32 on NVIDIA GPUs only; weights, states and sums are
+    float32."""
 
     def check(self) -> None:
         """Raise OptionError for an impossible number of threads."""

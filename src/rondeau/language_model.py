@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from rondeau.config import Backend, DecodingConfig, Device, TextConfig
+from rondeau.config import Backend, DecodingConfig, Device, Precision, TextConfig
 from rondeau.errors import CorpusError, RunError, UnsupportedError
 from rondeau.evaluation.baselines import Baselines, baselines
 from rondeau.evaluation.cloze import ClozeEvaluation, evaluate_cloze
@@ -38,6 +38,7 @@ from rondeau.generation.streams import (
 from rondeau.inspection.inspect import Inspection, inspect
 from rondeau.network.device import pick_device
 from rondeau.network.model import Model
+from rondeau.network.precision import set_precision
 from rondeau.network.stack import StackCarry
 from rondeau.run.decoding import read_decoding
 from rondeau.run.folder import FORMAT_VERSION, RunFolder, to_json
@@ -91,13 +92,23 @@ class LanguageModel:
 
     @classmethod
     def load(
-        cls, run: str | Path, *, device: Device = "auto", backend: Backend = "auto"
+        cls,
+        run: str | Path,
+        *,
+        device: Device = "auto",
+        backend: Backend = "auto",
+        precision: Precision = "float32",
     ) -> LanguageModel:
-        """The best model of a run folder (RunError if it is missing or damaged)."""
+        """The best model of a run folder (RunError if it is missing or damaged).
+
+        OptionError where the device isn't there, or lacks the precision.
+        """
+        place = pick_device(device)
+        set_precision(precision, place)
         folder = open_run(run)
         model, tokenizer, whole = load_model(folder)
-        model.backend = backend
-        return cls(model.to(pick_device(device)), tokenizer, folder, whole_documents=whole)
+        model.backend, model.precision = backend, precision
+        return cls(model.to(place), tokenizer, folder, whole_documents=whole)
 
     def stream(
         self,

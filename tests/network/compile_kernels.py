@@ -1,7 +1,8 @@
-"""Compile every Triton kernel for a GPU that isn't here: `compile_kernels.py 80 90`, by capability.
+"""Compile every Triton kernel for a GPU that isn't here: `compile_kernels.py 90 fp32 bf16`.
 
-Prints each with the bytes of shared memory that it takes. In a process of its own, since the
-interpreter's kernels can't be compiled.
+For its capability, and each type that the recurrent weights are multiplied in. Prints each with the
+bytes of shared memory that it takes. In a process of its own, since the interpreter's kernels can't
+be compiled.
 """
 
 import sys
@@ -16,14 +17,17 @@ SETTLED = {"B_TILE": 16, "H_TILE": 16, "K_TILE": 16, "PRECISION": "ieee"}
 SETTLED |= {"KEEP": True, "LAST": False, "RELU": True}
 WARP = 32
 
-for capability in map(int, sys.argv[1:]):
+capability, *types = sys.argv[1:]
+for kind in types:
     for name, kernel in vars(triton_kernels).items():
         if "_forward" in name or "_backward" in name:
-            numbers = dict.fromkeys("BH", "i32") | dict.fromkeys(SETTLED, "constexpr")
-            signature = {argument: numbers.get(argument, "*fp32") for argument in kernel.arg_names}
+            known = dict.fromkeys("BH", "i32") | dict.fromkeys(SETTLED, "constexpr")
+            known["U"] = f"*{kind}"
+            signature = {argument: known.get(argument, "*fp32") for argument in kernel.arg_names}
             settled = {n: value for n, value in SETTLED.items() if n in signature}
             compiled = triton.compile(
-                ASTSource(kernel, signature, settled), target=GPUTarget("cuda", capability, WARP)
+                ASTSource(kernel, signature, settled),
+                target=GPUTarget("cuda", int(capability), WARP),
             )
             assert compiled.asm["cubin"]
-            sys.stdout.write(f"{name} {capability} {compiled.metadata.shared}\n")
+            sys.stdout.write(f"{name} {kind} {compiled.metadata.shared}\n")

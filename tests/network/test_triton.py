@@ -4,14 +4,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are imported
 pytest.importorskip("triton", reason="the extra test has triton, where there is one")
 
+import numpy as np
 import torch
 from test_backends import CELLS, TOLERANCE, distance, everything
+from test_precision import errors, errors_of_torch
+from triton.language import bfloat16
+from triton.runtime import interpreter
 
 import rondeau
 from rondeau.errors import UnsupportedError
@@ -47,6 +52,31 @@ def test_a_step_in_a_kernel_is_what_the_reference_computes(name, shape, dtype, t
     actual = everything(cell, inputs, [c.to(dtype) for c in carry], "triton")
     for a, b in zip(actual, expected, strict=True):
         assert distance(a, b) <= TOLERANCE[dtype]
+
+
+@pytest.fixture
+def products_of_bfloat16(monkeypatch):
+    """The interpreter has bfloat16 as integers of 16 bits, and multiplies these."""
+
+    def widened(tensor):
+        data = tensor.data
+        if tensor.dtype == bfloat16:
+            data = (data.astype(np.uint32) << 16).view(np.float32)
+        return SimpleNamespace(data=data, dtype=tensor.dtype)
+
+    def dot(self, a, b, *rest):
+        return multiply(self, widened(a), widened(b), *rest)
+
+    multiply = interpreter.InterpreterBuilder.create_dot
+    monkeypatch.setattr(interpreter.InterpreterBuilder, "create_dot", dot)
+
+
+@pytest.mark.usefixtures("products_of_bfloat16")
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_lowered_products_err_no_more_than_those_of_torch(name, precision):
+    ours, theirs = errors(name, precision, "triton"), errors_of_torch(name, precision)
+    assert all(a <= 2 * b for a, b in zip(ours, theirs, strict=True))
 
 
 def test_without_a_gpu_it_is_refused_before_a_training_begins(tmp_path, monkeypatch):
@@ -96,7 +126,7 @@ def test_a_training_on_it_is_the_training_on_the_loop(tmp_path):
 def test_every_kernel_compiles_for_a_gpu_that_is_not_here(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment |= {"TRITON_CACHE_DIR": str(tmp_path), "TRITON_DEFAULT_FP_FUSION": "1"}
-    command = [sys.executable, Path(__file__).with_name("compile_kernels.py"), "90"]
+    command = [sys.executable, Path(__file__).with_name("compile_kernels.py"), "90", "fp32", "bf16"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == KERNELS
+    assert len(done.stdout.splitlines()) == 2 * KERNELS

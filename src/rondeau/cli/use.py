@@ -128,4 +128,6 @@ def load(run: Path, compute: ComputeConfig) -> LanguageModel:
     from rondeau.network.device import set_threads
 
     set_threads(compute.threads)
-    return LanguageModel.load(run, device=compute.device, backend=compute.backend)
+    return LanguageModel.load(
+        run, device=compute.device, backend=compute.backend, precision=compute.precision
+    )

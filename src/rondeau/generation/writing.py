@@ -74,7 +74,8 @@ class Writer(ABC):
 def make_writer(model: Model) -> Writer:
     """The writer for a model, where it is, with no stream yet."""
     cells = [cell for directions in model.stack.cells for cell in directions]
-    ours = model.backend in ("auto", "numba") and all(map(serves, cells))
+    with model.products():
+        ours = model.backend in ("auto", "numba") and all(map(serves, cells))
     kind = CompiledWriter if ours and cells[0].weight_h.dtype == torch.float32 else ModelWriter
     return kind(model)
 

@@ -14,6 +14,7 @@ from torch import Tensor, autograd, nn
 from torch.autograd.function import once_differentiable
 
 from rondeau.network.backends.numba import check_ids
+from rondeau.network.precision import product_type
 
 BLOCK = 2**21
 """Most logits at once (8 MiB in float32)."""
@@ -27,10 +28,11 @@ def linear_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, targets
     features (N, W), weight (V, W), bias (V), targets (N) -> a scalar. On the CPU in float32 by our
     kernel, elsewhere by torch.
     """
-    if features.device.type == "cpu" and features.dtype == torch.float32:
+    ours = product_type(weight) == features.dtype == torch.float32
+    if ours and features.device.type == "cpu":
         loss: Tensor = _LinearCrossEntropy.apply(features, weight, bias, targets)  # type: ignore[no-untyped-call]
         return loss
-    return F.cross_entropy(F.linear(features, weight, bias), targets)
+    return F.cross_entropy(F.linear(features, weight, bias).to(features.dtype), targets)
 
 
 def each_cross_entropy(features: Tensor, output: nn.Linear, targets: Tensor) -> Tensor:

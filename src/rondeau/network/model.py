@@ -6,11 +6,14 @@ output is one GEMM for a whole window, with its own weights or the embedding's.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rondeau.config import Backend, ModelConfig
+from rondeau.config import Backend, ModelConfig, Precision
 from rondeau.network.loss import linear_cross_entropy
+from rondeau.network.precision import lowered
 from rondeau.network.stack import Masks, Stack, StackCarry, drop
 
 
@@ -41,10 +44,15 @@ class Model(nn.Module):
             if config.tie_weights:
                 self.output.weight = self.embedding.weight
         self.backend: Backend = "auto"
+        self.precision: Precision = "float32"
 
     def initial_carry(self, batch: int) -> StackCarry:
         """The zero state for `batch` streams."""
         return self.stack.initial_carry(batch)
+
+    def products(self) -> AbstractContextManager[object]:
+        """Where products are computed in the model's precision."""
+        return lowered(self.precision, self.output.weight.device)
 
     @property
     def tables(self) -> list[Tensor]:
@@ -66,24 +74,31 @@ class Model(nn.Module):
     def features(
         self, ids: Tensor, carry: StackCarry, *, masks: Masks | None = None
     ) -> tuple[Tensor, StackCarry]:
-        """ids (T, B) -> what the output layer reads, (T, B, width), and the last carry."""
+        """ids (T, B) -> what the output layer reads, (T, B, width), and the last carry.
+
+        Both in the type of the weights, whatever the precision of products.
+        """
         config = self.config
         inputs = ids
-        if self.embedding is not None:
-            inputs = self.embedding(ids)
-            if self.training and config.dropout_input:
-                inputs = drop(inputs, config.dropout_input, masks)
-        outputs, carry = self.stack(inputs, carry, backend=self.backend, masks=masks)
-        if self.training and config.dropout:
-            outputs = drop(outputs, config.dropout, masks)
-        if self.bridge is not None:
-            outputs = self.bridge(outputs)
-        return outputs, carry
+        with self.products():
+            if self.embedding is not None:
+                inputs = self.embedding(ids)
+                if self.training and config.dropout_input:
+                    inputs = drop(inputs, config.dropout_input, masks)
+            outputs, carry = self.stack(inputs, carry, backend=self.backend, masks=masks)
+            if self.training and config.dropout:
+                outputs = drop(outputs, config.dropout, masks)
+            if self.bridge is not None:
+                outputs = self.bridge(outputs)
+        return outputs.to(self.output.weight.dtype), carry
 
     def last_features(self, carry: StackCarry) -> Tensor:
         """What the output layer reads of a carry (B, H) of a causal model, (B, width)."""
         h: Tensor = carry[-1][0].h
-        return h if self.bridge is None else self.bridge(h)
+        if self.bridge is not None:
+            with self.products():
+                h = self.bridge(h).to(h.dtype)
+        return h
 
     def forward(
         self, ids: Tensor, carry: StackCarry, *, masks: Masks | None = None
@@ -112,10 +127,11 @@ class Model(nn.Module):
             rows, wanted = rows[asked.flatten()], wanted[asked.flatten()]
             if not len(rows):
                 return self.output(rows).sum(), carry
-        if self.backend in ("auto", "numba"):
-            loss = linear_cross_entropy(rows, self.output.weight, self.output.bias, wanted)
-        else:
-            loss = F.cross_entropy(self.output(rows), wanted)
+        with self.products():
+            if self.backend in ("auto", "numba"):
+                loss = linear_cross_entropy(rows, self.output.weight, self.output.bias, wanted)
+            else:
+                loss = F.cross_entropy(self.output(rows).to(rows.dtype), wanted)
         return loss, carry
 
 

@@ -124,6 +124,7 @@ class Training:
         torch.manual_seed(self.config.seed)
         model = Model(ModelConfig.of(self.config), len(self.tokenizer)).to(self.device)
         model.backend = "reference" if self.config.detect_anomaly else self.config.backend
+        model.precision = self.config.precision
         return model
 
     def _learner(self, model: Model) -> Learner:

@@ -41,7 +41,7 @@ def whole(model: Model) -> Model:
     """A model of its own with all of the weights, for each process; all call it together."""
     with torch.random.fork_rng(devices=[]):
         copy = Model(model.config, model.vocabulary)
-    copy.backend = model.backend
+    copy.backend, copy.precision = model.backend, model.precision
     weights = {name: _full(tensor) for name, tensor in model.state_dict().items()}
     copy.load_state_dict(weights)
     return copy.to(next(iter(weights.values())).device)

@@ -19,6 +19,7 @@ from rondeau.config import BUDGETS, ModelConfig, TextConfig, TrainConfig, flag
 from rondeau.errors import CorpusError, OptionError, RunError, TrainingError
 from rondeau.network.backends import refuse_unserved
 from rondeau.network.device import pick_device
+from rondeau.network.precision import lowered, set_precision
 from rondeau.network.stack import make_cell
 from rondeau.run.checkpoints import Checkpoint, latest_checkpoint
 from rondeau.run.folder import RunFolder
@@ -75,7 +76,8 @@ def _begin(
         # Where they differ the corpus has its own: prepared so, or one document split by its tail.
         config = replace(config, **loaded.settings.as_dict() | {"seed": config.seed})
         device = _device(config)
-        refuse_unserved(make_cell(replace(config, hidden=1), 1).to(device), config.backend)
+        with lowered(config.precision, device):
+            refuse_unserved(make_cell(replace(config, hidden=1), 1).to(device), config.backend)
         note = _check_memory(config, loaded, group, device)
     try:
         with group.together():
@@ -247,10 +249,11 @@ def _check_same(corpus: Corpus, fingerprint: str) -> None:
 
 
 def _device(config: TrainConfig) -> torch.device:
-    """Where this process computes: of several graphics processors each has one."""
+    """Where this process computes, in what numbers: of several graphics processors each has one."""
     device = pick_device(config.device)
     if device.type == "cuda" and "LOCAL_RANK" in os.environ:
-        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    set_precision(config.precision, device)
     return device
 
 

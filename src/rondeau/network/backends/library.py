@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from rondeau.errors import UnsupportedError
 from rondeau.network.cells import Cell, GRUCell, LSTMCell, RNNCell
+from rondeau.network.precision import product_type
 
 
 def serves(cell: Cell) -> bool:
@@ -37,6 +38,14 @@ def unroll(cell: Cell, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
     identity as its input weights: exact, and for large vocabularies far cheaper than one-hots.
     """
     refuse_unserved(cell)
+    kind = product_type(cell.weight_h)
+    with torch.autocast(cell.weight_h.device.type, enabled=False):
+        outputs, *state = _unroll(cell, inputs, carry, kind)
+    return outputs, cell.carry_type(*(part.squeeze(0) for part in state))
+
+
+def _unroll(cell: Cell, inputs: Tensor, carry: Any, kind: torch.dtype) -> list[Tensor]:
+    """Outputs and last states (1, B, H): torch.nn computes all of it in one type of numbers."""
     zero = torch.zeros_like(cell.bias_x)
     if inputs.is_floating_point():
         weight_x: Tensor = cell.weight_x.t()
@@ -44,8 +53,10 @@ def unroll(cell: Cell, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
     else:
         inputs = cell.project(inputs)
         weight_x, bias_x = torch.eye(zero.numel(), dtype=zero.dtype, device=zero.device), zero
-    weights = [weight_x, cell.weight_h.t(), bias_x, zero if cell.bias_h is None else cell.bias_h]
-    state = [part.unsqueeze(0).contiguous() for part in carry]
+    bias_h = zero if cell.bias_h is None else cell.bias_h
+    weights = [part.to(kind) for part in (weight_x, cell.weight_h.t(), bias_x, bias_h)]
+    state = [part.to(kind).unsqueeze(0).contiguous() for part in carry]
+    inputs = inputs.to(kind)
     # has_biases, num_layers, dropout, train, bidirectional, batch_first
     rest = (weights, True, 1, 0.0, cell.training, False, False)
     if isinstance(cell, LSTMCell):
@@ -56,7 +67,7 @@ def unroll(cell: Cell, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
         outputs, *state = torch.rnn_relu(inputs, state[0], *rest)
     else:
         outputs, *state = torch.rnn_tanh(inputs, state[0], *rest)
-    return outputs, cell.carry_type(*(part.squeeze(0) for part in state))
+    return [part.to(zero.dtype) for part in (outputs, *state)]
 
 
 def to_torch(layers: Sequence[Sequence[Cell]]) -> nn.RNNBase:

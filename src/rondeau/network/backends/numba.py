@@ -17,20 +17,22 @@ from torch.autograd.function import once_differentiable
 
 from rondeau.errors import UnsupportedError
 from rondeau.network.cells import Cell, GRUCell, LSTMCell, RNNCell
+from rondeau.network.precision import product_type
 
 
 def serves(cell: Cell) -> bool:
     """Whether the kernels compute this cell: on the CPU, in float32 or float64."""
     weight = cell.weight_h
     known = type(cell) in (RNNCell, GRUCell, LSTMCell)
-    return known and weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.float64)
+    own = product_type(weight) == weight.dtype in (torch.float32, torch.float64)
+    return known and own and weight.device.type == "cpu"
 
 
 def refuse_unserved(cell: Cell) -> None:
     """Raise UnsupportedError, naming a backend that can, for a cell that the kernels lack."""
     if not serves(cell):
         raise UnsupportedError(
-            f"--backend numba: has no {type(cell).__name__} in {cell.weight_h.dtype} on "
+            f"--backend numba: has no {type(cell).__name__} in {product_type(cell.weight_h)} on "
             f"{cell.weight_h.device.type}; use reference or auto"
         )
 

@@ -2,7 +2,8 @@
 
 One autograd function spans a window: its inputs are projected at once by torch, a kernel a step
 does the rest, and the gradient of the recurrent weights is one matrix product after the backward
-loop. Every cell is served, in float32 and float64. It needs triton, which torch for CUDA brings;
+loop. Every cell is served, in float32 and float64, its products in any precision with sums in
+float32. It needs triton, which torch for CUDA brings;
 Triton's interpreter (TRITON_INTERPRET=1) runs the same kernels on the CPU, slowly, for tests.
 `auto` doesn't choose it: it hasn't been measured on a GPU.
 """
@@ -21,6 +22,7 @@ from torch.autograd.function import once_differentiable
 from rondeau.errors import UnsupportedError
 from rondeau.network.backends.numba import hidden_bias
 from rondeau.network.cells import Cell, GRUCell, LSTMCell, RNNCell
+from rondeau.network.precision import exact, product_type
 
 SMALLEST, LARGEST = 16, (64, 32, 64)
 """Sides of a program's tiles (B, H, K): matrix units need 16, and registers are few."""
@@ -48,7 +50,7 @@ def unroll(cell: Cell, inputs: Tensor, carry: Any) -> tuple[Tensor, Any]:
     refuse_unserved(cell)
     projected = cell.project(inputs)
     window = _window_of(cell)(cell, projected)
-    weights = cell.weight_h, hidden_bias(cell)
+    weights = cell.weight_h.to(product_type(cell.weight_h)), hidden_bias(cell)
     outputs, *last = _Unroll.apply(window, projected, *weights, *carry)  # type: ignore[no-untyped-call]
     return outputs, cell.carry_type(outputs[-1], *last)
 
@@ -83,11 +85,10 @@ class Window(ABC):
         self.T, self.B = projected.shape[:2]
         self.H = cell.hidden_size
         self.keeps = torch.is_grad_enabled()
-        exact = cell.weight_h.dtype == torch.float64 or not torch.backends.cuda.matmul.allow_tf32
         B_TILE, H_TILE, K_TILE = map(_side, (self.B, self.H, self.H), LARGEST)
         self.grid = -(-self.B // B_TILE), -(-self.H // H_TILE)
         self.tiles = {"B_TILE": B_TILE, "H_TILE": H_TILE, "K_TILE": K_TILE}
-        self.precision = "ieee" if exact else "tf32"
+        self.precision = "ieee" if exact(cell.weight_h) else "tf32"
 
     @abstractmethod
     def forward(self, x: Tensor, U: Tensor, c: Tensor, *initial: Tensor) -> Any:
@@ -128,9 +129,15 @@ def _side(size: int, largest: int) -> int:
     return min(largest, max(SMALLEST, 1 << (size - 1).bit_length()))
 
 
-def _outer(before: Tensor, d_gates: Tensor) -> Tensor:
+def _outer(before: Tensor, d_gates: Tensor, kind: torch.dtype) -> Tensor:
     """The gradient of weights that `before` (T, B, K) was multiplied with: one product."""
-    return before.flatten(0, 1).t() @ d_gates.flatten(0, 1)
+    before, d_gates = (part.flatten(0, 1).to(kind) for part in (before, d_gates))
+    return before.t() @ d_gates
+
+
+def _through(d_gates: Tensor, U: Tensor) -> Tensor:
+    """The gradient (B, H) of what was multiplied with U."""
+    return (d_gates.to(U.dtype) @ U.t()).to(d_gates.dtype)
 
 
 class _RNN(Window):
@@ -151,7 +158,7 @@ class _RNN(Window):
         for t, later in self.backwards(d):
             arguments = d_out[t], later, U, h[t + 1], d[t]
             self.run(self.kernels.rnn_backward, *arguments, LAST=t == last, RELU=self.relu)
-        return d, d, _outer(h[:-1], d), (d[0] @ U.t(),)
+        return d, d, _outer(h[:-1], d, U.dtype), (_through(d[0], U),)
 
 
 class _GRUAfter(Window):
@@ -171,7 +178,8 @@ class _GRUAfter(Window):
             self.run(self.kernels.gru_after_backward, *arguments, LAST=t == last)
         recurrent = d[..., : 3 * H]
         projected = torch.cat([d[..., : 2 * H], d[..., 3 * H :]], -1)
-        return projected, recurrent, _outer(h[:-1], recurrent), (d_h + recurrent[0] @ U.t(),)
+        d_U = _outer(h[:-1], recurrent, U.dtype)
+        return projected, recurrent, d_U, (d_h + _through(recurrent[0], U),)
 
 
 class _GRUBefore(Window):
@@ -193,8 +201,8 @@ class _GRUBefore(Window):
             self.run(self.kernels.gru_before_backward_reset, U, *arguments)
         rz, n = d[..., : 2 * H], d[..., 2 * H :]
         reset = torch.stack(self.saved)[..., 3 * H :]
-        d_U = torch.cat([_outer(h[:-1], rz), _outer(reset, n)], -1)
-        return d, d, d_U, (d_h + rz[0] @ U[:, : 2 * H].t(),)
+        d_U = torch.cat([_outer(h[:-1], rz, U.dtype), _outer(reset, n, U.dtype)], -1)
+        return d, d, d_U, (d_h + _through(rz[0], U[:, : 2 * H]),)
 
 
 class _LSTM(Window):
@@ -211,7 +219,7 @@ class _LSTM(Window):
         for t, later in self.backwards(d):
             arguments = d_out[t], later, U, self.kept[t], self.saved[t], d[t], d_c
             self.run(self.kernels.lstm_backward, *arguments, LAST=t == last)
-        return d, d, _outer(self.states[:-1], d), (d[0] @ U.t(), d_c)
+        return d, d, _outer(self.states[:-1], d, U.dtype), (_through(d[0], U), d_c)
 
 
 def _window_of(cell: Cell) -> type[Window]:

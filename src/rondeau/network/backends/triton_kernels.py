@@ -56,13 +56,16 @@ def add_product(
     U_row: tl.tensor, U_column: tl.tensor, K: tl.tensor,
     b: tl.tensor, j: tl.tensor, B: tl.tensor, H: tl.tensor, K_TILE: constexpr, PRECISION: constexpr,
 ) -> Any:  # fmt: skip
-    """total + a U for a (B, K) and U (K, H), which have so many elements from one to the next."""
+    """total + a U for a (B, K) and U (K, H), which have so many elements from one to the next.
+
+    Multiplied in the numbers of U, and summed in those of total.
+    """
     for start in range(0, K, K_TILE):
         k = start + tl.arange(0, K_TILE)
         rows, columns = k[:, None], k[None, :]
         a_part = read(a + b * a_row + columns, (b < B) & (columns < K))
         U_part = read(U + rows * U_row + j * U_column, (rows < K) & (j < H))
-        total = tl.dot(a_part, U_part, total, input_precision=PRECISION)
+        total = tl.dot(a_part.to(U_part.dtype), U_part, total, input_precision=PRECISION)
     return total
 
 
