@@ -246,6 +246,8 @@ class TrainConfig(ComputeConfig, TextConfig, ModelConfig):
     """Seconds until processes that train together give up one that doesn't answer."""
     gates: bool = False
     """At each evaluation, record what share of each gate is shut or open."""
+    cuda_graphs: bool = False
+    """On an NVIDIA GPU, record a step and replay it (CUDA graphs): no time between its kernels."""
     detect_anomaly: bool = False
     """Look for the first operation whose result isn't finite, and name it (slow)."""
 
@@ -265,9 +267,25 @@ class TrainConfig(ComputeConfig, TextConfig, ModelConfig):
             require(getattr(self, name) >= 0, name, getattr(self, name), "must not be negative")
         if self.gates and self.cell == "rnn":
             raise OptionError("--gates: the rnn cell has none; choose --cell gru or lstm")
+        if self.cuda_graphs:
+            self._check_recorded()
         budgets = [name for name in BUDGETS if getattr(self, name)]
         if len(budgets) > 1:
             raise OptionError(f"{' and '.join(map(flag, budgets))}: give only one budget")
+
+    def _check_recorded(self) -> None:
+        """OptionError for steps that have to wait for the GPU, or differ from each other."""
+        others = {
+            "--objective cloze": self.objective == "cloze",
+            "--precision float16": self.precision == "float16",
+            "--backend numba": self.backend == "numba",
+            "--accumulate": self.accumulate > 1,
+            "--shard": self.shard,
+            "--detect-anomaly": self.detect_anomaly,
+        }
+        for other, given in others.items():
+            if given:
+                raise OptionError(f"--cuda-graphs: can't be had with {other}; leave out one")
 
     @property
     def peak_lr(self) -> float:

@@ -88,6 +88,7 @@ def restore(training: Training, checkpoint: Checkpoint | None) -> None:
     training.looks_since_best = state["looks_since_best"]
     training.seconds, training.rate = state["seconds"], state["rate"]
     training.losses = list(state["losses"].to(training.device))
+    training.record_anew()
     if training.group.first:
         records.cut_events(training.folder, checkpoint.step)
         _name(training, checkpoint)

@@ -24,9 +24,16 @@ from rondeau.network.model import Model
 from rondeau.network.stack import Masks, StackCarry
 from rondeau.text.batches import Windows
 from rondeau.text.masking import chosen, first, mask
-from rondeau.text.tokenizer import BOS
+from rondeau.text.tokenizer import BOS, Ids
 from rondeau.training.anomaly import anomalies_named
 from rondeau.training.group import Group, check_shares, parts_of
+from rondeau.training.optimisation import unscale_gradient
+
+SCALES = (2.0**12, 2.0**6, 1.0)
+"""What a loss in float16 is multiplied by, in turn until no gradient overflows.
+
+Small gradients would be nothing there. Each step begins with the largest: it depends on no other.
+"""
 
 
 class Learned(NamedTuple):
@@ -90,7 +97,28 @@ class Learner:
 
     def gradient(self, step: int, carry: StackCarry, *told: float) -> Learned:
         """Set the gradient of the mean loss of all streams at a step."""
-        inputs, targets, asked, count = self._window(step)
+        for scale in SCALES if self.config.precision == "float16" else (1.0,):
+            learned = self._gradient(step, carry, scale, *told)
+            if scale == 1 or unscale_gradient(self.model, scale):
+                break
+        return learned
+
+    def learn(
+        self, inputs: Tensor, targets: Tensor, carry: StackCarry
+    ) -> tuple[Tensor, StackCarry]:
+        """The loss of a window (T, B), whose gradient it sets, and the state after it.
+
+        For one process, all streams at once, after `seed`: with nothing but work for the device.
+        """
+        self.model.zero_grad()
+        masks = Masks(self.generator, self.streams, self.windows.batch)
+        loss, carry = self.loss(inputs, targets, carry, masks=masks)
+        loss.backward()
+        return loss.detach(), carry
+
+    def _gradient(self, step: int, carry: StackCarry, scale: float, *told: float) -> Learned:
+        """The gradient of the loss times a number."""
+        inputs, targets, asked, count = self.window(step)
         read = self.group.shares_later(inputs.t(), self.windows.batch) if self.tables else None
         self.model.zero_grad()
         total, carries = torch.zeros((), device=self.device), []
@@ -112,7 +140,7 @@ class Learner:
                     if last:
                         sums = self.group.sum_later(total, *told)
                     # Processes' gradients are averaged, parts' are added.
-                    weight = share * self.group.size
+                    weight = scale * share * self.group.size
                     (loss if weight == 1 else weight * loss).backward()
                 carries.append(after)
         if read is not None:
@@ -136,11 +164,15 @@ class Learner:
             return loss.no_sync()
         return contextlib.nullcontext()
 
-    def _masks(self, step: int, streams: slice) -> Masks:
+    def seed(self, step: int) -> None:
+        """Have dropout draw what it draws at a step."""
         self.generator.manual_seed((self.windows.seed % 2**31 << 32) + step)
+
+    def _masks(self, step: int, streams: slice) -> Masks:
+        self.seed(step)
         return Masks(self.generator, streams, self.windows.batch)
 
-    def _window(self, step: int) -> tuple[Tensor, Tensor, Tensor | None, int]:
+    def window(self, step: int) -> tuple[Tensor, Tensor, Tensor | None, int]:
         """Inputs and targets (T, B) of this process's streams, which targets count, and how many.
 
         How many: of all processes; which: None for all.
@@ -158,8 +190,15 @@ class Learner:
                 self._hide_first(targets, hidden)
             inputs = mask(targets, hidden)
             asked = torch.from_numpy(hidden).to(self.device)
-        read, wanted = (torch.from_numpy(ids).to(self.device) for ids in (inputs, targets))
+        read, wanted = (self._sent(ids) for ids in (inputs, targets))
         return read, wanted, asked, count
+
+    def _sent(self, ids: Ids) -> Tensor:
+        """Ids on the device, or on their way there: nobody waits."""
+        host = torch.from_numpy(ids)
+        if self.device.type == "cuda":
+            host = host.pin_memory()
+        return host.to(self.device, non_blocking=True)
 
     def _hide_first(self, ids: np.ndarray[Any, Any], hidden: np.ndarray[Any, Any]) -> None:
         """Where chance hides nothing at all: the first id that may be, of all streams' ids."""

@@ -29,6 +29,7 @@ from rondeau.text.batches import fit_windows
 from rondeau.text.corpus import Corpus
 from rondeau.training import keeping, records
 from rondeau.training.budget import EVALUATIONS, fixed_steps, seconds_per_step, steps_in_time
+from rondeau.training.captured import CapturedStep
 from rondeau.training.defaults import fill_defaults
 from rondeau.training.events import Event, GateShares, HeldOut
 from rondeau.training.group import ALONE, Group
@@ -100,6 +101,7 @@ class Training:
     def _begin(self) -> None:
         """The state before the first step, but for the weights."""
         self.optimizer = make_optimizer(self.model, self.config)
+        self.record_anew()
         self.carry = self.learner.initial_carry
         self.step = 0
         self.rate = 1.0
@@ -130,6 +132,16 @@ class Training:
     def _learner(self, model: Model) -> Learner:
         """What gives a model its gradients."""
         return Learner(model, self.windows, self.config, group=self.group, device=self.device)
+
+    def _captured(self, learner: Learner, optimizer: torch.optim.Optimizer) -> CapturedStep | None:
+        """What records steps of a model as it is now, where that is asked for."""
+        if not self.config.cuda_graphs:
+            return None
+        return CapturedStep(learner, optimizer, clip=self.config.clip)
+
+    def record_anew(self) -> None:
+        """Forget the recorded step: the optimiser's tensors are others now."""
+        self.captured = self._captured(self.learner, self.optimizer)
 
     @property
     def carried(self) -> bool:
@@ -181,15 +193,18 @@ class Training:
             self.model.train()
             try:
                 loss, norm, since = self._learn(time.perf_counter() - saved)
+                self.losses.append(loss)
+                self.step += 1
+                at_look = self.step % self.looks == 0 or self.step == self.steps
+                told = at_look or self.step % EVENT_STEPS == 0 or self.step == 1
+                if told or self._checkpoint_due(at_look, since):
+                    self._wait()
             except _NonFiniteError as error:
                 note = self._step_back(error)
                 continue
-            self.losses.append(loss)
-            self.step += 1
-            at_look = self.step % self.looks == 0 or self.step == self.steps
             event: Event | None = None
-            if at_look or self.step % EVENT_STEPS == 0 or self.step == 1:
-                event = self._event(norm, time.perf_counter() - clock, at_look, note)
+            if told:
+                event = self._event(float(norm), time.perf_counter() - clock, at_look, note)
                 if self.group.first:
                     records.append_event(self.folder, event)
                 self.losses, note = [], None
@@ -202,6 +217,7 @@ class Training:
                 yield event
                 clock = time.perf_counter()
         if self.interrupted and self.step:  # before the first step there is nothing to save
+            self._wait()
             keeping.save(self)
             self.group.leave_together()
 
@@ -293,12 +309,16 @@ class Training:
             f"with a smaller {setting}"
         )
 
-    def _learn(self, since: float) -> tuple[torch.Tensor, float, float]:
+    def _learn(self, since: float) -> tuple[torch.Tensor, float | torch.Tensor, float]:
         """One step: window, loss, gradient, clipping, update -> the loss, the gradient's norm.
 
         since: seconds since the last checkpoint; those of the first process come back.
         """
         rate = self._rate(self.step)
+        if self.captured:
+            carry = self.carry if self.carried else self.learner.initial_carry
+            loss, gradient_norm, self.carry = self.captured(self.step, rate, carry)
+            return loss, gradient_norm, since
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         carry = self.carry if self.carried else self.learner.initial_carry
@@ -309,16 +329,27 @@ class Training:
             self.interrupted = self.stopping = True
         norm = float(clip_gradient(self.model, self.config.clip))
         if not (torch.isfinite(loss) and norm < float("inf")):
-            what = "gradient" if torch.isfinite(loss) else "loss"
-            raise _NonFiniteError(
-                what,
-                f"step {self.step + 1}: the {what} is not finite (--lr {rate:g}); try --lr "
-                f"{self.config.peak_lr / 10:.2g} or a smaller --clip (--detect-anomaly names the "
-                f"operation); {records.what_is_saved(self.folder)}",
-            )
+            raise self._non_finite("gradient" if torch.isfinite(loss) else "loss")
         self.optimizer.step()
         self.carry = detach(carry)
         return loss, norm, since
+
+    def _wait(self) -> None:
+        """Wait for steps that nobody has waited for, and see whether all have learned."""
+        failure = self.captured.failure() if self.captured else None
+        if failure:
+            ago, what = failure
+            self.step -= ago + 1
+            raise self._non_finite(what)
+
+    def _non_finite(self, what: str) -> _NonFiniteError:
+        """Of the next step, what isn't finite."""
+        return _NonFiniteError(
+            what,
+            f"step {self.step + 1}: the {what} is not finite (--lr {self._rate(self.step):g}); try "
+            f"--lr {self.config.peak_lr / 10:.2g} or a smaller --clip (--detect-anomaly names the "
+            f"operation); {records.what_is_saved(self.folder)}",
+        )
 
     def _rate(self, step: int) -> float:
         """The learning rate of a step, less after a step back."""
@@ -327,9 +358,12 @@ class Training:
     def _measured_steps(self, config: TrainConfig) -> int:
         model = self._new_model().train()
         learner, optimizer = self._learner(model), make_optimizer(model, config)
-        carry = learner.initial_carry
+        captured, carry = self._captured(learner, optimizer), learner.initial_carry
 
         def run_step(step: int) -> None:
+            if captured:
+                float(captured(step, 0.0, carry)[0])  # for which the device is waited for
+                return
             learner.gradient(step, carry)
             clip_gradient(model, config.clip)
             optimizer.step()

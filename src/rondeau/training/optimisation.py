@@ -60,10 +60,33 @@ def learning_rate(step: int, steps: int, config: TrainConfig) -> float:
 
 def clip_gradient(model: nn.Module, largest: float) -> Tensor:
     """Scale the gradient to a global norm of at most `largest` (0: leave it); the norm before."""
+    gradients, norm = _gradients(model)
+    if largest and norm > largest:
+        torch._foreach_mul_(gradients, largest / float(norm))
+    return norm
+
+
+def clip_unseen(model: nn.Module, largest: float) -> Tensor:
+    """The same without looking at the norm, for which a GPU would have to be waited for."""
+    gradients, norm = _gradients(model)
+    if largest:
+        torch._foreach_mul_(gradients, (largest / norm).clamp(max=1))
+    return norm
+
+
+def unscale_gradient(model: nn.Module, scale: float) -> bool:
+    """Divide the gradient by what the loss was multiplied by, if it is finite; whether it is."""
+    gradients, norm = _gradients(model)
+    if not torch.isfinite(norm):
+        return False
+    torch._foreach_mul_(gradients, 1 / scale)
+    return True
+
+
+def _gradients(model: nn.Module) -> tuple[list[Tensor], Tensor]:
+    """All gradients, and their global norm."""
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     norm = nn.utils.get_total_norm(gradients, foreach=True)
     if hasattr(norm, "full_tensor"):  # of gradients that are shared out
         norm = norm.full_tensor()
-    if largest and norm > largest:
-        torch._foreach_mul_(gradients, largest / float(norm))
-    return norm
+    return gradients, norm

@@ -31,6 +31,7 @@ from rondeau.run.weights import read_shape
 from rondeau.text.corpus import Corpus
 from rondeau.text.loading import load_corpus
 from rondeau.training import records
+from rondeau.training.captured import refuse_uncaptured
 from rondeau.training.group import Group, is_launched, join
 from rondeau.training.keeping import restore
 from rondeau.training.loop import Training
@@ -75,7 +76,7 @@ def _begin(
         _check_same(loaded, same)
         # Where they differ the corpus has its own: prepared so, or one document split by its tail.
         config = replace(config, **loaded.settings.as_dict() | {"seed": config.seed})
-        device = _device(config)
+        device = _device(config, group)
         with lowered(config.precision, device):
             refuse_unserved(make_cell(replace(config, hidden=1), 1).to(device), config.backend)
         note = _check_memory(config, loaded, group, device)
@@ -151,7 +152,7 @@ def _go_on(
         with group.together():
             loaded = found.corpus if found else _read(known["sources"], config, group)
             _check_same(loaded, known["fingerprint"])
-            device = _device(config)
+            device = _device(config, group)
             note = _check_memory(config, loaded, group, device, fixed=True)
         training = Training(config, loaded, folder, device=device, group=group)
         with group.together():
@@ -248,11 +249,12 @@ def _check_same(corpus: Corpus, fingerprint: str) -> None:
         )
 
 
-def _device(config: TrainConfig) -> torch.device:
+def _device(config: TrainConfig, group: Group) -> torch.device:
     """Where this process computes, in what numbers: of several graphics processors each has one."""
     device = pick_device(config.device)
     if device.type == "cuda" and "LOCAL_RANK" in os.environ:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    refuse_uncaptured(config, device, group)
     set_precision(config.precision, device)
     return device
 
