@@ -1,33 +1,22 @@
 """Steps that are recorded and replayed, by a recorder on the CPU in the place of CUDA graphs."""
 
+import math
 from functools import partial
 
-import numpy as np
 import pytest
 import torch
 from recording import record
+from small import SIZES, small_learner
 
 import rondeau
-from rondeau.config import ModelConfig, TrainConfig
+from rondeau.config import TrainConfig
 from rondeau.errors import OptionError, TrainingError
-from rondeau.network.model import Model
-from rondeau.text.batches import Windows
+from rondeau.network.cells import map_carry
 from rondeau.training import loop, train
 from rondeau.training.captured import CapturedStep
-from rondeau.training.group import ALONE
-from rondeau.training.learning import Learner
 from rondeau.training.optimisation import make_optimizer
 
-CPU = torch.device("cpu")
-SETTINGS = {
-    "hidden": 9,
-    "layers": 2,
-    "batch": 4,
-    "seq_len": 6,
-    "dropout": 0.3,
-    "seed": 3,
-    "bidirectional": False,
-}
+SETTINGS = SIZES | {"dropout": 0.3, "seed": 3}
 TEXT = "小猫白大来了狗\n" * 20
 
 
@@ -57,23 +46,22 @@ def weights(run):
     return (run / "model.safetensors").read_bytes()
 
 
-def curve(capture, steps=12, **settings):
-    """Losses, norms and the last weights of some steps, carried from each to the next."""
-    config = TrainConfig(**SETTINGS | {"backend": "reference", "clip": 0.5} | settings)
-    torch.manual_seed(0)
-    model = Model(ModelConfig.of(config), 11).train()
-    model.backend, model.precision = config.backend, config.precision
-    ring = np.random.default_rng(0).integers(3, 11, 200)
-    windows = Windows(ring, np.zeros(11, bool), config.batch, config.seq_len, seed=1)
-    learner = Learner(model, windows, config, group=ALONE, device=CPU)
-    optimizer = make_optimizer(model, config)
-    captured = CapturedStep(learner, optimizer, clip=config.clip, capture=capture)
-    carry, told = learner.initial_carry, []
-    for step in range(steps):
-        loss, norm, carry = captured(step, 0.01 / (step + 1), carry)
+def captured_step(capture, **settings):
+    """The steps of a small model, and the state before the first."""
+    learner = small_learner(dropout=0.3, **settings)
+    optimizer = make_optimizer(learner.model, learner.config)
+    step = CapturedStep(learner, optimizer, clip=0.5, capture=capture)
+    return step, learner.initial_carry
+
+
+def curve(capture, **settings):
+    """Losses, norms and the last weights of 12 steps, carried from each to the next."""
+    (step, carry), told = captured_step(capture, **settings), []
+    for number in range(12):
+        loss, norm, carry = step(number, 0.01 / (number + 1), carry)
         told += [float(loss), float(norm)]
-    assert captured.failure() is None
-    return told, [p.detach().clone() for p in model.parameters()]
+    assert step.failure() is None
+    return told, [p.detach().clone() for p in step.learner.model.parameters()]
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
@@ -120,6 +108,39 @@ def test_a_recorded_training_goes_on_to_the_same_bits(tmp_path):
             break
     rondeau.resume(tmp_path / "cut").finish()
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+def broken(carry):
+    """A state that isn't a number."""
+    return map_carry(lambda part: part * math.nan, carry)
+
+
+@pytest.mark.usefixtures("graphs")
+def test_after_trouble_it_goes_back_and_on_from_what_was_saved(tmp_path):
+    settings, told = {"steps": 30, "checkpoint_every": 8, "clip": 0.3}, []
+    for graphs in (True, False):
+        training = trained(tmp_path, str(graphs), cuda_graphs=graphs, **settings)
+        events = []
+        for event in training:
+            events.append(event)
+            if event.step == 10 and len(events) == 2:
+                training.carry = broken(training.carry)
+        told.append([(event.step, event.note, pytest.approx(event.loss)) for event in events])
+    assert told[0] == [(step, note, loss.expected) for step, note, loss in told[1]]
+    assert [note for _, note, _ in told[0] if note] == [
+        "step 11: the loss is not finite; going on after step 8 at a third of the learning rate"
+    ]
+
+
+def test_from_the_first_loss_that_is_not_finite_the_weights_stay_as_they_are():
+    step, carry = captured_step(record)
+    for number in range(9):
+        _, _, carry = step(number, 0.01, broken(carry) if number == 6 else carry)
+        if number == 5:
+            before = [p.detach().clone() for p in step.learner.model.parameters()]
+        carry = step.learner.initial_carry
+    assert all(map(torch.equal, before, step.learner.model.parameters()))
+    assert step.failure() == (2, "loss")
 
 
 @pytest.mark.usefixtures("graphs")
