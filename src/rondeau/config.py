@@ -185,6 +185,8 @@ class ComputeConfig(Settings):
     precision: Precision = "float32"
     """What products are computed in, tf32 on NVIDIA GPUs only; weights, states and sums are
     float32."""
+    cuda_graphs: bool = False
+    """On an NVIDIA GPU, record a step of training or writing and replay it (CUDA graphs)."""
 
     def check(self) -> None:
         """Raise OptionError for an impossible number of threads."""
@@ -246,8 +248,6 @@ class TrainConfig(ComputeConfig, TextConfig, ModelConfig):
     """Seconds until processes that train together give up one that doesn't answer."""
     gates: bool = False
     """At each evaluation, record what share of each gate is shut or open."""
-    cuda_graphs: bool = False
-    """On an NVIDIA GPU, record a step and replay it (CUDA graphs): no time between its kernels."""
     detect_anomaly: bool = False
     """Look for the first operation whose result isn't finite, and name it (slow)."""
 

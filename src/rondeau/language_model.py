@@ -36,6 +36,7 @@ from rondeau.generation.streams import (
     stop_ids,
 )
 from rondeau.inspection.inspect import Inspection, inspect
+from rondeau.network.capture import refuse_graphs
 from rondeau.network.device import pick_device
 from rondeau.network.model import Model
 from rondeau.network.precision import set_precision
@@ -98,16 +99,18 @@ class LanguageModel:
         device: Device = "auto",
         backend: Backend = "auto",
         precision: Precision = "float32",
+        cuda_graphs: bool = False,
     ) -> LanguageModel:
         """The best model of a run folder (RunError if it is missing or damaged).
 
         OptionError where the device isn't there, or lacks the precision.
         """
         place = pick_device(device)
+        refuse_graphs(cuda_graphs, place)
         set_precision(precision, place)
         folder = open_run(run)
         model, tokenizer, whole = load_model(folder)
-        model.backend, model.precision = backend, precision
+        model.backend, model.precision, model.cuda_graphs = backend, precision, cuda_graphs
         return cls(model.to(place), tokenizer, folder, whole_documents=whole)
 
     def stream(

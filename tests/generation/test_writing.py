@@ -1,12 +1,22 @@
 """The compiled loop writes what the model's own forward pass writes, whoever stands beside it."""
 
+import dataclasses
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
+from recording import record
 from rondeau.config import DecodingConfig, ModelConfig
 from rondeau.generation.decoding import controls
-from rondeau.generation.writing import WRITE, CompiledWriter, ModelWriter, make_writer
+from rondeau.generation.writing import (
+    WRITE,
+    CompiledWriter,
+    DeviceWriter,
+    ModelWriter,
+    make_writer,
+)
 from rondeau.network.cells import map_carry
 from rondeau.network.model import Model
 
@@ -76,6 +86,29 @@ def test_a_stream_alone_has_the_state_of_the_stream_among_63_others(threads):
         assert written[:, 0].tolist() == ids[:, stream].tolist()
         for mine, theirs in zip(alone.steps.carry, among.steps.carry, strict=True):
             assert (mine[:, 0, 0] == theirs[:, 0, stream]).all()
+
+
+@pytest.mark.parametrize("decoding", [DECODING, DecodingConfig(), DecodingConfig(top_k=5)])
+def test_choices_made_on_a_device_are_those_made_on_the_host(decoding):
+    model = make_model(layers=2, embedding=20, tie_weights=True)
+    model.backend = "reference"
+    uniforms = np.random.default_rng(0).random((2 * STEPS, 6))
+    written = []
+    for kind in (ModelWriter, DeviceWriter, partial(DeviceWriter, capture=record)):
+        model.cuda_graphs = isinstance(kind, partial)
+        writer = kind(model)
+        penalties = dataclasses.replace(decoding, presence_penalty=0.5, frequency_penalty=0.3)
+        for streams, told in ((4, 3), (2, -1)):
+            asked = controls(penalties, V, BANNED, told=told)
+            writer.add(model.initial_carry(streams), [asked] * streams)
+        parts = list(writer.write(uniforms[:STEPS]))
+        writer.keep(np.array([5, 0, 2]))
+        parts += writer.write(uniforms[STEPS:, :3])
+        written.append([np.where(part == -np.inf, 0, part) for part in parts])
+    for number, (host, device, recorded) in enumerate(zip(*written, strict=True)):
+        shown = [slice(4), slice(1, 3)][number // 4] if number % 4 else slice(None)
+        assert device[:, shown] == pytest.approx(host[:, shown])
+        assert (recorded == device).all()
 
 
 def test_double_precision_is_written_by_the_model_itself():

@@ -5,10 +5,10 @@ from functools import partial
 
 import pytest
 import torch
-from recording import record
 from small import SIZES, small_learner
 
 import rondeau
+from recording import record
 from rondeau.config import TrainConfig
 from rondeau.errors import OptionError, TrainingError
 from rondeau.network.cells import map_carry
@@ -20,7 +20,7 @@ SETTINGS = SIZES | {"dropout": 0.3, "seed": 3}
 TEXT = "小猫白大来了狗\n" * 20
 
 
-def unrecorded(function, generator):
+def unrecorded(function):
     """A step as it is, each time."""
     return function
 
@@ -81,7 +81,7 @@ def test_a_replayed_step_in_lowered_precision_is_the_step_to_the_bit():
 def test_what_would_have_to_be_waited_for_cannot_be_recorded():
     number = torch.ones(())
     with pytest.raises(AssertionError, match="waited for"):
-        record(lambda: float(number), torch.Generator())
+        record(lambda: float(number))
 
 
 @pytest.mark.parametrize("sampling", ["consecutive", "random"])

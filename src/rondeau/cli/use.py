@@ -129,5 +129,9 @@ def load(run: Path, compute: ComputeConfig) -> LanguageModel:
 
     set_threads(compute.threads)
     return LanguageModel.load(
-        run, device=compute.device, backend=compute.backend, precision=compute.precision
+        run,
+        device=compute.device,
+        backend=compute.backend,
+        precision=compute.precision,
+        cuda_graphs=compute.cuda_graphs,
     )

@@ -9,7 +9,7 @@ They know ids and no text: when a stream ends is `batching`'s business.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -21,11 +21,13 @@ from torch import Tensor, nn
 
 from rondeau.compilation import CACHE, copy_with
 from rondeau.generation.decoding import Choosers, Controls, Told, choose_rows, decide
+from rondeau.generation.tensors import Chosen, TensorChoosers
 from rondeau.network.backends.gemm import padded_width
 from rondeau.network.backends.numba import serves
 from rondeau.network.backends.products import multiply, pack
 from rondeau.network.backends.steps import STEPS, Steps, multiply32
 from rondeau.network.backends.threads import shared
+from rondeau.network.capture import Capture, capture_on_gpu
 from rondeau.network.cells import carry_parts, map_carry
 from rondeau.network.model import Model
 from rondeau.network.stack import StackCarry
@@ -76,12 +78,14 @@ def make_writer(model: Model) -> Writer:
     cells = [cell for directions in model.stack.cells for cell in directions]
     with model.products():
         ours = model.backend in ("auto", "numba") and all(map(serves, cells))
-    kind = CompiledWriter if ours and cells[0].weight_h.dtype == torch.float32 else ModelWriter
-    return kind(model)
+    weight = cells[0].weight_h
+    if ours and weight.dtype == torch.float32:
+        return CompiledWriter(model)
+    return DeviceWriter(model) if weight.device.type == "cuda" else ModelWriter(model)
 
 
 class ModelWriter(Writer):
-    """Any device, backend and type of numbers: the model's forward pass, step by step."""
+    """Any backend and type of numbers: the model's forward pass, step by step."""
 
     def __init__(self, model: Model) -> None:
         """Write with a model."""
@@ -119,6 +123,55 @@ class ModelWriter(Writer):
         super().keep(streams)
         rows = torch.from_numpy(streams).to(carry_parts(self.state)[0].device)
         self.state = map_carry(itemgetter(rows), self.state)
+
+
+class DeviceWriter(ModelWriter):
+    """An NVIDIA GPU: choices are made there too, and nobody waits before the last step."""
+
+    def __init__(self, model: Model, *, capture: Capture = capture_on_gpu) -> None:
+        """Write with a model; capture: what records a step, where the model asks for it."""
+        super().__init__(model)
+        self.tensors = TensorChoosers(model.vocabulary, model.output.weight.device)
+        self._capture = capture
+        self._replay: Callable[[], None] | None = None
+        self._uniforms, self._chosen = torch.empty(0), Chosen(*[torch.empty(0)] * 4)
+
+    def write(self, uniforms: Array) -> Written:
+        """The next ids (S, B), chosen at uniform numbers (S, B)."""
+        numbers = torch.from_numpy(uniforms).to(self.tensors.device)
+        steps: list[Chosen] = []
+        for step in range(len(numbers)):
+            if self._replay is None:
+                self._uniforms = numbers[step].clone()
+                self._write()
+            else:
+                self._uniforms.copy_(numbers[step])
+                self._replay()
+            steps.append(Chosen(*(part.clone() for part in self._chosen)))
+            # After a step as it is, in which libraries make what they need.
+            if self.model.cuda_graphs and self._replay is None:
+                self._replay = self._capture(self._write)
+        return Written(*(torch.stack(part).cpu().numpy() for part in zip(*steps, strict=True)))
+
+    def _write(self) -> None:
+        """One step, on tensors that stay where they are."""
+        features = self.model.last_features(self.state)
+        self._chosen = self.tensors.choose(self.model.output(features).float(), self._uniforms)
+        _, state = self.model.features(self._chosen.ids[None], self.state)
+        for place, part in zip(carry_parts(self.state), carry_parts(state), strict=True):
+            place.copy_(part)
+
+    def add(self, carry: StackCarry, controls: Sequence[Controls]) -> None:
+        """More streams, after the others, from a carry (B, H)."""
+        super().add(carry, controls)
+        self.tensors.add(controls)
+        self._replay = None
+
+    def keep(self, streams: Array) -> None:
+        """Go on with these streams only."""
+        super().keep(streams)
+        self.tensors.keep(streams)
+        self._replay = None
 
 
 step: Any = STEPS["rnn"]

@@ -45,6 +45,7 @@ class Model(nn.Module):
                 self.output.weight = self.embedding.weight
         self.backend: Backend = "auto"
         self.precision: Precision = "float32"
+        self.cuda_graphs = False
 
     def initial_carry(self, batch: int) -> StackCarry:
         """The zero state for `batch` streams."""

@@ -17,7 +17,7 @@ from rondeau.studies.trials import Trial
 FORMAT_VERSION = 1
 END = 0.05
 """A best value within this share of its span from an end may lie beyond it."""
-COMPUTE = ("threads", "backend", "device", "precision")
+COMPUTE = ("threads", "backend", "device", "precision", "cuda_graphs")
 """Settings that are the machine's, not the recipe's."""
 ENDS = {
     "complete": "came to the end",

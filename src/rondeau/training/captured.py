@@ -9,39 +9,29 @@ clock.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from rondeau.config import TrainConfig
 from rondeau.errors import OptionError
+from rondeau.network.capture import Capture, capture_on_gpu, refuse_graphs
 from rondeau.network.cells import carry_parts, map_carry
 from rondeau.network.stack import StackCarry
 from rondeau.training.group import Group
 from rondeau.training.learning import Learner
 from rondeau.training.optimisation import clip_unseen
 
-Capture = Callable[[Callable[[], None], torch.Generator], Callable[[], None]]
-"""Records what a function does on the device, with what it draws from; what repeats it."""
 WARM_UP = 3
 """Steps before the recorded one, in which libraries make what they need."""
 
 
 def refuse_uncaptured(config: TrainConfig, device: torch.device, group: Group) -> None:
     """OptionError for a device and a group whose steps can't be recorded."""
-    if config.cuda_graphs and device.type != "cuda":
-        raise OptionError(f"--cuda-graphs: is for NVIDIA GPUs, not for {device.type}")
+    refuse_graphs(config.cuda_graphs, device)
     if config.cuda_graphs and group.size > 1:
         raise OptionError("--cuda-graphs: is for one process; leave it out with several")
-
-
-def capture_on_gpu(function: Callable[[], None], generator: torch.Generator) -> Callable[[], None]:
-    """A CUDA graph of what a function does: each replay draws anew, from the generator's seed."""
-    graph = torch.cuda.CUDAGraph()
-    graph.register_generator_state(generator)
-    with torch.cuda.graph(graph):
-        function()
-    return graph.replay
 
 
 class CapturedStep:
@@ -53,11 +43,14 @@ class CapturedStep:
         optimizer: torch.optim.Optimizer,
         *,
         clip: float,
-        capture: Capture = capture_on_gpu,
+        capture: Capture | None = None,
     ) -> None:
-        """Make a place for what differs from step to step; nothing is recorded yet."""
+        """Make a place for what differs from step to step; nothing is recorded yet.
+
+        capture: what records (default: a CUDA graph).
+        """
         self.learner, self.optimizer, self.clip = learner, optimizer, clip
-        self._capture = capture
+        self._capture = capture or partial(capture_on_gpu, generator=learner.generator)
         self._ids = learner.window(0)[:2]
         self._carry = map_carry(torch.clone, learner.initial_carry)
         self._rate, self._loss, self._norm, self._failed = torch.zeros(4, device=learner.device)
@@ -76,8 +69,7 @@ class CapturedStep:
             place.copy_(ids)
         self._keep(carry)
         self._rate.fill_(rate)
-        self.learner.seed(step)
-        self._run()
+        self._run(step)
         self._told.append((self._loss.clone(), self._norm.clone()))
         return *self._told[-1], self._carry
 
@@ -93,15 +85,16 @@ class CapturedStep:
         first = next(i for i, pair in enumerate(finite) if not all(pair))
         return len(told) - 1 - first, "gradient" if finite[first][0] else "loss"
 
-    def _run(self) -> None:
+    def _run(self, step: int) -> None:
         """The step itself: as it is at first, then recorded, then repeated."""
-        if self._replay is None and self._warm < WARM_UP:
+        if self._replay is None and self._warm == WARM_UP:
+            self._replay = self._capture(self._learn)
+        self.learner.seed(step)
+        if self._replay is None:
             self._warm += 1
             self._learn()
-            return
-        if self._replay is None:
-            self._replay = self._capture(self._learn, self.learner.generator)
-        self._replay()
+        else:
+            self._replay()
 
     def _learn(self) -> None:
         groups = self.optimizer.param_groups

@@ -55,12 +55,10 @@ class Recording(TorchDispatchMode):
                 old.copy_(new)
 
 
-def record(function, generator):
-    """`capture_on_gpu`, on the CPU: nothing has happened once it is recorded."""
-    drawn = generator.get_state()
+def record(function):
+    """`capture_on_gpu`, on the CPU: memory is as it was, once all is recorded."""
     with Recording() as recording:
         function()
     for storage, before in recording.before.values():
         storage.copy_(before)
-    generator.set_state(drawn)
     return recording.replay
