@@ -98,7 +98,8 @@ def needed(config: TrainConfig, text: TextSize) -> int:
 
 def _kernels(config: TrainConfig) -> bool:
     """Whether our own kernels compute the steps."""
-    return config.backend in ("auto", "numba") and not config.detect_anomaly
+    own = config.backend in ("auto", "numba") and config.precision == "float32"
+    return own and not config.detect_anomaly
 
 
 def _step(config: TrainConfig, text: TextSize) -> int:

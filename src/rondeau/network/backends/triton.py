@@ -2,9 +2,9 @@
 
 One autograd function spans a window: its inputs are projected at once by torch, a kernel a step
 does the rest, and the gradient of the recurrent weights is one matrix product after the backward
-loop. Every cell is served, in float32 and float64, its products in any precision with sums in
-float32. It needs triton, which torch for CUDA brings;
-Triton's interpreter (TRITON_INTERPRET=1) runs the same kernels on the CPU, slowly, for tests.
+loop. Every cell is served, in float32 and float64; products are in any precision, states and sums
+in float32. It needs triton, which torch for CUDA brings; Triton's interpreter (TRITON_INTERPRET=1)
+runs the same kernels on the CPU, slowly, for tests.
 `auto` doesn't choose it: it hasn't been measured on a GPU.
 """
 
