@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py unroll [--cells gru] [--precisions bfloat16 tf32] [--json F]
     python benchmarks/gpu.py step [--hidden 256] [--vocabulary 1027] [--json F]
-    python benchmarks/gpu.py learn TEXT [--target 1.4697] [--steps 2600]
+    python benchmarks/gpu.py learn TEXT --hidden 384 --steps 2600 [--target 1.4697]
 
 unroll: forward and backward of a layer, its input projected too; every contestant must come as near
 to the loop in float64 as twice torch.nn's own error, or it isn't timed. step: a whole training step
@@ -311,8 +311,8 @@ def show(found: dict[str, Any]) -> None:
     found["results"] = results
 
 
-def main() -> None:
-    """Run what is asked for."""
+def arguments() -> argparse.ArgumentParser:
+    """What can be asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["unroll", "step", "learn"])
     parser.add_argument("text", nargs="?")
@@ -328,7 +328,12 @@ def main() -> None:
     parser.add_argument("--target", type=float, default=1.4697)
     parser.add_argument("--every", type=int, default=200)
     parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Run what is asked for."""
+    options = arguments().parse_args()
     found = {"unroll": run_unroll, "step": run_step, "learn": run_learn}[options.what](options)
     if options.json:
         name = torch.cuda.get_device_name() if options.device.type == "cuda" else "CPU"
