@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 import rondeau
 from rondeau.config import ModelConfig, Precision, TrainConfig
-from rondeau.network.backends import library, unroll
+from rondeau.network.backends import library, triton, unroll
 from rondeau.network.capture import capture_on_gpu
 from rondeau.network.cells import Cell, detach
 from rondeau.network.model import Model
@@ -177,6 +177,8 @@ def contest_of_layers(
 
 def run_unroll(options: argparse.Namespace) -> list[dict[str, Any]]:
     """All layers that are asked for."""
+    if options.tiles:
+        triton.LARGEST = tuple(options.tiles)
     shapes = list(product(options.steps, options.batches, options.hidden))
     found = []
     for kind, precision, shape in product(options.cells, options.precisions, shapes):
@@ -323,6 +325,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--batches", nargs="+", type=int, default=[16, 32, 64])
     parser.add_argument("--hidden", nargs="+", type=int, default=[256, 512, 1024])
     parser.add_argument("--steps", nargs="+", type=int, default=[128, 1024])
+    parser.add_argument("--tiles", nargs=3, type=int, help="of triton: B, H, K", metavar="SIDE")
     parser.add_argument("--vocabulary", type=int, default=1027)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--target", type=float, default=1.4697)
