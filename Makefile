@@ -22,7 +22,7 @@ serve: .venv/ready  ## the page and the API of the newest demo model, trained if
 test: .venv/ready  ## all tests
 	$(RUN)python -m pytest --numprocesses 2
 
-test-faults: .venv/ready  ## trainings killed at every file operation, disks that fail, processes and hosts lost: half an hour, with figures
+test-faults: .venv/ready  ## trainings killed at every file operation, disks that fail, processes and hosts lost: 22 minutes, with figures
 	$(RUN)python -m pytest --numprocesses 2 --long tests/faults tests/processes
 
 test-notebooks: .venv/ready  ## docs/notebooks in full, into build/notebooks, with what they print and draw
