@@ -23,7 +23,8 @@ def capture_on_gpu(
     graph = torch.cuda.CUDAGraph()
     if generator is not None:
         graph.register_generator_state(generator)
-    with torch.cuda.graph(graph):
+    # Other threads, of a server say, may use the GPU meanwhile.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         function()
     return graph.replay
 

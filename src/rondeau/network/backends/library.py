@@ -55,6 +55,10 @@ def _unroll(cell: Cell, inputs: Tensor, carry: Any, kind: torch.dtype) -> list[T
         weight_x, bias_x = torch.eye(zero.numel(), dtype=zero.dtype, device=zero.device), zero
     bias_h = zero if cell.bias_h is None else cell.bias_h
     weights = [part.to(kind) for part in (weight_x, cell.weight_h.t(), bias_x, bias_h)]
+    if zero.device.type == "cuda":  # cuDNN wants them in one piece, in this order
+        whole = torch.cat([part.flatten() for part in weights])
+        pieces = whole.split([part.numel() for part in weights])
+        weights = [piece.view_as(part) for piece, part in zip(pieces, weights, strict=True)]
     state = [part.to(kind).unsqueeze(0).contiguous() for part in carry]
     inputs = inputs.to(kind)
     # has_biases, num_layers, dropout, train, bidirectional, batch_first
