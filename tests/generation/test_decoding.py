@@ -79,6 +79,11 @@ def test_greedy_takes_the_most_probable():
     assert decoded(greedy=True).tolist() == [0, 1, 0, 0, 0]
 
 
+def test_greedy_tells_logits_apart_that_weigh_the_same():
+    config = DecodingConfig(top_k=1, temperature=100.0)
+    assert set(chosen_at([1, 1.000001, 0.5, 0], UNIFORMS[:9], config)) == {1}
+
+
 def test_top_k_keeps_exactly_k():
     assert decoded(top_k=2) == pytest.approx([0, 4 / 7, 0, 3 / 7, 0], abs=1 / N)
     assert set(chosen_at(np.zeros(5), UNIFORMS, DecodingConfig(top_k=2))) == {0, 1}

@@ -30,6 +30,7 @@ def graphs(monkeypatch):
     """The recorder, where a training would record on a GPU."""
     recorded = partial(CapturedStep, capture=record)
     monkeypatch.setattr(loop, "CapturedStep", recorded)
+    monkeypatch.setattr(train, "_as_can_be", lambda config, _: (config, []))
     monkeypatch.setattr(train, "refuse_uncaptured", lambda *_: None)
 
 
@@ -108,6 +109,38 @@ def test_a_recorded_training_goes_on_to_the_same_bits(tmp_path):
             break
     rondeau.resume(tmp_path / "cut").finish()
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+def test_a_run_goes_on_where_there_is_no_gpu_and_says_what_it_goes_without(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "refuse_uncaptured", lambda *_: None)
+        patched.setattr(train, "set_precision", lambda *_: None)
+        patched.setattr(loop, "CapturedStep", partial(CapturedStep, capture=record))
+        settings = {"steps": 9, "cuda_graphs": True, "precision": "tf32", "checkpoint_every": 4}
+        next(iter(trained(tmp_path, "run", **settings)))
+    training = rondeau.resume(tmp_path / "run")
+    said = [note.split(",")[0] for note in training.notes]
+    assert {"without --cuda-graphs", "in float32"} <= set(said)
+    assert [event.step for event in training][-1] == 9
+
+
+@pytest.mark.usefixtures("graphs")
+def test_who_interrupts_after_trouble_that_nobody_has_seen_keeps_what_was_learned(tmp_path):
+    training = trained(tmp_path, "run", steps=30, cuda_graphs=True, checkpoint_every=8)
+    at = training.captured.__class__.__call__
+
+    def interrupted(self, step, rate, carry):
+        if step == 12:
+            carry = broken(carry)
+        if step == 13:
+            training.interrupt()
+        return at(self, step, rate, carry)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(CapturedStep, "__call__", interrupted)
+        list(training)
+    assert training.step == 8
+    assert rondeau.resume(tmp_path / "run").step == 8
 
 
 def broken(carry):

@@ -59,16 +59,17 @@ class TensorChoosers:
     def choose(self, logits: Tensor, uniforms: Tensor) -> Chosen:
         """The ids chosen from logits (B, V) at uniform numbers (B); what is written is noted."""
         temperature, k, p, penalties, bias, seen, _ = self.arguments
-        weights = _weights(logits + bias, temperature)
+        allowed = logits + bias
+        weights = _weights(allowed, temperature)
         if self.truncates:
             weights = _truncated(weights, k, p)
         reached = weights.double().cumsum(1)
         above = (reached > uniforms[:, None] * reached[:, -1:]) & (weights > 0)
         # Where every logit is −∞ the first id is taken, as `decoding` does.
-        ids = above.to(torch.uint8).argmax(1)
+        ids = torch.where(k == 1, allowed.argmax(1), above.to(torch.uint8).argmax(1))
         rows = torch.arange(len(ids), device=ids.device)
         new = seen[rows, ids].logical_not()
-        seen[rows, ids] = True
+        seen.scatter_(1, ids[:, None], True)  # a number that is indexed with is sent by the host
         nats, likely, likely_nats = self._told(logits, ids)
         bias[rows, ids] -= penalties[:, 0] * new
         bias[rows, ids] -= penalties[:, 1]
@@ -77,7 +78,7 @@ class TensorChoosers:
     def _told(self, logits: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """ln P of the ids, and the likeliest that may be written with ln P of these."""
         if self.most_told < 0:
-            empty = logits.new_empty(len(logits), 0)
+            empty = logits.new_empty(len(logits), 0, dtype=torch.float64)
             return empty.new_zeros(len(logits)), empty.long(), empty
         bias = self.arguments[4]
         nats = logits.double().log_softmax(1)

@@ -148,8 +148,8 @@ class DeviceWriter(ModelWriter):
                 self._uniforms.copy_(numbers[step])
                 self._replay()
             steps.append(Chosen(*(part.clone() for part in self._chosen)))
-            # After a step as it is, in which libraries make what they need.
-            if self.model.cuda_graphs and self._replay is None:
+            # After a step as it is, in which libraries make what they need, and before another.
+            if self.model.cuda_graphs and self._replay is None and step + 1 < len(numbers):
                 self._replay = self._capture(self._write)
         return Written(*(torch.stack(part).cpu().numpy() for part in zip(*steps, strict=True)))
 

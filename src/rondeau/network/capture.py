@@ -6,6 +6,7 @@ model.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import torch
@@ -16,6 +17,9 @@ Capture = Callable[[Callable[[], None]], Callable[[], None]]
 """Records what a function does on the device, and gives what repeats it."""
 
 
+_recording = threading.Lock()
+
+
 def capture_on_gpu(
     function: Callable[[], None], *, generator: torch.Generator | None = None
 ) -> Callable[[], None]:
@@ -23,8 +27,8 @@ def capture_on_gpu(
     graph = torch.cuda.CUDAGraph()
     if generator is not None:
         graph.register_generator_state(generator)
-    # Other threads, of a server say, may use the GPU meanwhile.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    # Other threads, of a server say, may use the GPU meanwhile, but not record.
+    with _recording, torch.cuda.graph(graph, capture_error_mode="thread_local"):
         function()
     return graph.replay
 
@@ -32,4 +36,4 @@ def capture_on_gpu(
 def refuse_graphs(asked: bool, device: torch.device) -> None:
     """OptionError where CUDA graphs are asked for on another device."""
     if asked and device.type != "cuda":
-        raise OptionError(f"--cuda-graphs: is for NVIDIA GPUs, not for {device.type}")
+        raise OptionError(f"--cuda-graphs: is for NVIDIA GPUs, not for {device.type}; leave it out")

@@ -1,8 +1,8 @@
 """The numbers that products are computed in, while weights, states and sums stay float32.
 
 bfloat16 and float16 are PyTorch's autocast, which lowers what a product multiplies; tf32 is how
-NVIDIA's matrix units read float32. The equations never learn of it, and evaluation multiplies the
-output layer in float32 whatever the rest does.
+NVIDIA's matrix units read float32. The equations never learn of it. (torch.nn lowers its state
+within a window, too.)
 """
 
 from __future__ import annotations
@@ -20,18 +20,23 @@ HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def set_precision(name: Precision, device: torch.device) -> None:
-    """Have a GPU multiply float32 as it is, or as tf32, in all of this process.
+    """Have a GPU multiply float32 as it is, or as tf32, and sum in float32, in all of this process.
 
-    OptionError where the device has no such numbers.
+    OptionError where the device has no such numbers. A program that asks PyTorch for `allow_tf32`
+    after this gets an error: it is the older way to say the same, and PyTorch lets none mix them.
     """
     if device.type != "cuda":
         if name == "tf32":
-            raise OptionError(f"--precision tf32: is for NVIDIA GPUs, not for {device.type}")
+            raise OptionError(
+                f"--precision tf32: is for NVIDIA GPUs, not for {device.type}; choose float32"
+            )
         return
     if name in ("tf32", "bfloat16") and torch.cuda.get_device_capability(device) < (8, 0):
         raise OptionError(f"--precision {name}: this GPU is too old for it; use float16 or float32")
     kind = "tf32" if name == "tf32" else "ieee"
     torch.backends.cuda.matmul.fp32_precision = kind
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     torch.backends.cudnn.rnn.fp32_precision = kind  # type: ignore[attr-defined]
 
 
@@ -39,7 +44,8 @@ def lowered(name: Precision, device: torch.device) -> AbstractContextManager[obj
     """Where products are computed in bfloat16 or float16; nothing for other names."""
     if name not in HALVES:
         return contextlib.nullcontext()
-    return torch.autocast(device.type, HALVES[name])
+    # One lowered copy of a weight for all steps would add their gradients up in its own numbers.
+    return torch.autocast(device.type, HALVES[name], cache_enabled=False)
 
 
 def product_type(weight: Tensor) -> torch.dtype:

@@ -88,7 +88,7 @@ class CapturedStep:
     def _run(self, step: int) -> None:
         """The step itself: as it is at first, then recorded, then repeated."""
         if self._replay is None and self._warm == WARM_UP:
-            self._replay = self._capture(partial(self._learn, recorded=True))
+            self._replay = self._capture(self._learn)
         self.learner.seed(step)
         if self._replay is None:
             self._warm += 1
@@ -96,13 +96,13 @@ class CapturedStep:
         else:
             self._replay()
 
-    def _learn(self, recorded: bool = False) -> None:
+    def _learn(self) -> None:
         groups = self.optimizer.param_groups
         settings = [dict(group) for group in groups]
         for group in groups:
             group["lr"] = self._rate
             if "capturable" in group:
-                group["capturable"] = recorded  # PyTorch warns of one that isn't
+                group["capturable"] = True
         loss, carry = self.learner.learn(*self._ids, self._carry)
         norm = clip_unseen(self.learner.model, self.clip)
         failed = (loss.isfinite() & norm.isfinite()).logical_not()

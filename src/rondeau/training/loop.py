@@ -217,7 +217,10 @@ class Training:
                 yield event
                 clock = time.perf_counter()
         if self.interrupted and self.step:  # before the first step there is nothing to save
-            self._wait()
+            try:
+                self._wait()
+            except _NonFiniteError as error:
+                self._step_back(error)
             keeping.save(self)
             self.group.leave_together()
 

@@ -152,13 +152,14 @@ def _go_on(
         with group.together():
             loaded = found.corpus if found else _read(known["sources"], config, group)
             _check_same(loaded, known["fingerprint"])
+            config, elsewhere = _as_can_be(config, group)
             device = _device(config, group)
             note = _check_memory(config, loaded, group, device, fixed=True)
         training = Training(config, loaded, folder, device=device, group=group)
         with group.together():
             restore(training, checkpoint)
     notes = found.notes if found else ()
-    training.notes = (*training.notes, *notes, *((note,) if note else ()))
+    training.notes = (*training.notes, *notes, *elsewhere, *((note,) if note else ()))
     return training
 
 
@@ -257,6 +258,18 @@ def _device(config: TrainConfig, group: Group) -> torch.device:
     refuse_uncaptured(config, device, group)
     set_precision(config.precision, device)
     return device
+
+
+def _as_can_be(config: TrainConfig, group: Group) -> tuple[TrainConfig, list[str]]:
+    """A run's settings without what isn't to be had where it goes on, and sentences that say so."""
+    gpu, notes = pick_device(config.device).type == "cuda", []
+    if config.cuda_graphs and (not gpu or group.size > 1):
+        config = replace(config, cuda_graphs=False)
+        notes.append("without --cuda-graphs, which one process on an NVIDIA GPU can have")
+    if config.precision == "tf32" and not gpu:
+        config = replace(config, precision="float32")
+        notes.append("in float32, since there is no tf32 without an NVIDIA GPU")
+    return config, notes
 
 
 def _check_memory(

@@ -57,7 +57,7 @@ def _unroll(cell: Cell, inputs: Tensor, carry: Any, kind: torch.dtype) -> list[T
     weights = [part.to(kind) for part in (weight_x, cell.weight_h.t(), bias_x, bias_h)]
     if zero.device.type == "cuda":  # cuDNN wants them in one piece, in this order
         whole = torch.cat([part.flatten() for part in weights])
-        pieces = whole.split([part.numel() for part in weights])
+        pieces = torch.split(whole, [part.numel() for part in weights])
         weights = [piece.view_as(part) for piece, part in zip(pieces, weights, strict=True)]
     state = [part.to(kind).unsqueeze(0).contiguous() for part in carry]
     inputs = inputs.to(kind)

@@ -36,7 +36,7 @@ def exp32(x: Any) -> Any:
     return (r * r * p + r + np.float32(1)) * power.view(np.float32)
 
 
-@njit(nogil=True, error_model="numpy", fastmath=True, cache=CACHE)
+@njit(nogil=True, error_model="numpy", fastmath={"nnan", "nsz"}, cache=CACHE)
 def add_bias(row: Any, bias: Any) -> Any:
     """Add a bias to a row; the largest of the sums."""
     largest = row[0] + bias[0]
@@ -47,15 +47,29 @@ def add_bias(row: Any, bias: Any) -> Any:
     return largest
 
 
-@njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp", "reassoc"}, cache=CACHE)
+@njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "arcp"}, cache=CACHE)
 def exponentials(row: Any, top: Any) -> Any:
-    """Replace a row (V) by e to the row less its top; their sum."""
-    total = np.float32(0)
-    for j in range(row.shape[0]):
-        e = exp32(row[j] - top)
-        row[j] = e
-        total += e
-    return total
+    """Replace a row (V) by e to the row less its top; their sum.
+
+    Added up in an order of its own: LLVM would choose one for each caller that this is linked into,
+    and which of these copies runs depends on what else a process has loaded.
+    """
+    V = row.shape[0]
+    for j in range(V):
+        row[j] = exp32(row[j] - top)
+    s = t = u = v = w = x = y = z = np.float32(0)
+    for j in range(0, V - V % 8, 8):
+        s += row[j]
+        t += row[j + 1]
+        u += row[j + 2]
+        v += row[j + 3]
+        w += row[j + 4]
+        x += row[j + 5]
+        y += row[j + 6]
+        z += row[j + 7]
+    for j in range(V - V % 8, V):
+        s += row[j]
+    return ((s + t) + (u + v)) + ((w + x) + (y + z))
 
 
 multiply: Any = PRODUCTS[32].multiply

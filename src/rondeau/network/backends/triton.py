@@ -101,7 +101,8 @@ class Window(ABC):
     def run(self, kernel: Any, *arguments: Tensor, **flags: Any) -> None:
         """Run a kernel on every tile of the state."""
         flags |= self.tiles
-        kernel[self.grid](*arguments, self.B, self.H, PRECISION=self.precision, **flags)
+        flags |= {"PRECISION": self.precision, "enable_fp_fusion": True}
+        kernel[self.grid](*arguments, self.B, self.H, **flags)
 
     def new(self, steps: int, width: int) -> Tensor:
         """An uninitialised tensor (steps, B, width)."""
