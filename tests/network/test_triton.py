@@ -75,7 +75,7 @@ def products_of_bfloat16(monkeypatch):
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_lowered_products_err_no_more_than_those_of_torch(name, precision):
-    ours, theirs = errors(name, precision, "triton"), errors_of_torch(name, precision)
+    ours, theirs = errors(name, precision, "triton", 4), errors_of_torch(name, precision, 4)
     assert all(a <= 2 * b for a, b in zip(ours, theirs, strict=True))
 
 
@@ -126,7 +126,7 @@ def test_a_training_on_it_is_the_training_on_the_loop(tmp_path):
 def test_every_kernel_compiles_for_a_gpu_that_is_not_here(tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment |= {"TRITON_CACHE_DIR": str(tmp_path), "TRITON_DEFAULT_FP_FUSION": "1"}
-    command = [sys.executable, Path(__file__).with_name("compile_kernels.py"), "90", "fp32", "bf16"]
+    command = [sys.executable, Path(__file__).with_name("compile_kernels.py"), "90", "bf16"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 2 * KERNELS
+    assert len(done.stdout.splitlines()) == KERNELS
