@@ -75,8 +75,8 @@ def products_of_bfloat16(monkeypatch):
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_lowered_products_err_no_more_than_those_of_torch(name, precision):
-    ours, theirs = errors(name, precision, "triton", 4), errors_of_torch(name, precision, 4)
-    assert all(a <= 2 * b for a, b in zip(ours, theirs, strict=True))
+    ours, theirs = errors(name, precision, "triton", 5), errors_of_torch(name, precision, 5)
+    assert 0 < max(ours) <= 2 * max(theirs)
 
 
 def test_without_a_gpu_it_is_refused_before_a_training_begins(tmp_path, monkeypatch):
