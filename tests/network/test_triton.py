@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from test_backends import CELLS, TOLERANCE, distance, everything
 from test_precision import errors, errors_of_torch
-from triton.language import bfloat16
+from triton.language import bfloat16, float32
 from triton.runtime import interpreter
 
 import rondeau
@@ -56,7 +56,10 @@ def test_a_step_in_a_kernel_is_what_the_reference_computes(name, shape, dtype, t
 
 @pytest.fixture
 def products_of_bfloat16(monkeypatch):
-    """The interpreter has bfloat16 as integers of 16 bits, and multiplies these."""
+    """The interpreter has bfloat16 as integers of 16 bits, and multiplies these.
+
+    And where float32 becomes bfloat16 it cuts off instead of rounding.
+    """
 
     def widened(tensor):
         data = tensor.data
@@ -67,6 +70,14 @@ def products_of_bfloat16(monkeypatch):
     def dot(self, a, b, *rest):
         return multiply(self, widened(a), widened(b), *rest)
 
+    def converted(data, kind, wanted, rounding):
+        if (kind, wanted) != (float32, bfloat16):
+            return convert(data, kind, wanted, rounding)
+        bits = data.view(np.uint32)
+        return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+
+    convert = interpreter._convert_float
+    monkeypatch.setattr(interpreter, "_convert_float", converted)
     multiply = interpreter.InterpreterBuilder.create_dot
     monkeypatch.setattr(interpreter.InterpreterBuilder, "create_dot", dot)
 
@@ -75,6 +86,7 @@ def products_of_bfloat16(monkeypatch):
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_lowered_products_err_no_more_than_those_of_torch(name, precision):
+    # Of 6 steps one unit of the rnn-relu is 0.0003 instead of 0: its gradient jumps, in any numbers.
     ours, theirs = errors(name, precision, "triton", 5), errors_of_torch(name, precision, 5)
     assert 0 < max(ours) <= 2 * max(theirs)
 
