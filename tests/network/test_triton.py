@@ -86,7 +86,7 @@ def products_of_bfloat16(monkeypatch):
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_lowered_products_err_no_more_than_those_of_torch(name, precision):
-    # Of 6 steps one unit of the rnn-relu is 0.0003 instead of 0: its gradient jumps, in any numbers.
+    # Of 6 steps one unit of the rnn-relu is 0.0003 instead of 0: there its gradient jumps.
     ours, theirs = errors(name, precision, "triton", 5), errors_of_torch(name, precision, 5)
     assert 0 < max(ours) <= 2 * max(theirs)
 
