@@ -318,13 +318,12 @@ class Training:
         since: seconds since the last checkpoint; those of the first process come back.
         """
         rate = self._rate(self.step)
+        carry = self.carry if self.carried else self.learner.initial_carry
         if self.captured:
-            carry = self.carry if self.carried else self.learner.initial_carry
-            loss, gradient_norm, self.carry = self.captured(self.step, rate, carry)
-            return loss, gradient_norm, since
+            loss, found, self.carry = self.captured(self.step, rate, carry)
+            return loss, found, since
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        carry = self.carry if self.carried else self.learner.initial_carry
         loss, carry, (stops, since) = self.learner.gradient(
             self.step, carry, self.interrupted, since if self.group.first else 0.0
         )
