@@ -52,9 +52,9 @@ class Written(NamedTuple):
 class Writer(ABC):
     """The streams that still run, each with its state and its controls."""
 
-    def __init__(self, V: int) -> None:
+    def __init__(self, choosers: Choosers | TensorChoosers) -> None:
         """No stream yet."""
-        self.choosers = Choosers(V)
+        self._streams = choosers
 
     @abstractmethod
     def write(self, uniforms: Array) -> Written:
@@ -66,11 +66,11 @@ class Writer(ABC):
 
     def add(self, carry: StackCarry, controls: Sequence[Controls]) -> None:
         """More streams, after the others, from a carry (B, H)."""
-        self.choosers.add(controls)
+        self._streams.add(controls)
 
     def keep(self, streams: Array) -> None:
         """Go on with these streams only."""
-        self.choosers.keep(streams)
+        self._streams.keep(streams)
 
 
 def make_writer(model: Model) -> Writer:
@@ -84,27 +84,13 @@ def make_writer(model: Model) -> Writer:
     return DeviceWriter(model) if weight.device.type == "cuda" else ModelWriter(model)
 
 
-class ModelWriter(Writer):
-    """Any backend and type of numbers: the model's forward pass, step by step."""
+class TensorWriter(Writer):
+    """What steps by the model's own forward pass: the state of its streams."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, choosers: Choosers | TensorChoosers) -> None:
         """Write with a model."""
-        super().__init__(model.vocabulary)
+        super().__init__(choosers)
         self.model, self.state = model, model.initial_carry(0)
-
-    def write(self, uniforms: Array) -> Written:
-        """The next ids (S, B), chosen at uniform numbers (S, B)."""
-        V = self.model.vocabulary
-        written = Written(*self.choosers.room(len(uniforms)))
-        room = np.empty(V, np.float32), np.empty(V, np.int64)
-        features = self.model.last_features(self.state)
-        for t, numbers in enumerate(uniforms):
-            logits = self.model.output(features).float().cpu().numpy()
-            rows = (part[t] for part in written)
-            choose_rows(logits, numbers, *self.choosers.arguments, *room, *rows)
-            read = torch.from_numpy(written.ids[t : t + 1]).to(features.device)
-            (features,), self.state = self.model.features(read, self.state)
-        return written
 
     def carry(self, stream: int) -> StackCarry:
         """The state of one stream, (1, H): a copy."""
@@ -125,20 +111,43 @@ class ModelWriter(Writer):
         self.state = map_carry(itemgetter(rows), self.state)
 
 
-class DeviceWriter(ModelWriter):
+class ModelWriter(TensorWriter):
+    """Any backend and type of numbers; choices are made on the host."""
+
+    def __init__(self, model: Model) -> None:
+        """Write with a model."""
+        self.choosers = Choosers(model.vocabulary)
+        super().__init__(model, self.choosers)
+
+    def write(self, uniforms: Array) -> Written:
+        """The next ids (S, B), chosen at uniform numbers (S, B)."""
+        V = self.model.vocabulary
+        written = Written(*self.choosers.room(len(uniforms)))
+        room = np.empty(V, np.float32), np.empty(V, np.int64)
+        features = self.model.last_features(self.state)
+        for t, numbers in enumerate(uniforms):
+            logits = self.model.output(features).float().cpu().numpy()
+            rows = (part[t] for part in written)
+            choose_rows(logits, numbers, *self.choosers.arguments, *room, *rows)
+            read = torch.from_numpy(written.ids[t : t + 1]).to(features.device)
+            (features,), self.state = self.model.features(read, self.state)
+        return written
+
+
+class DeviceWriter(TensorWriter):
     """An NVIDIA GPU: choices are made there too, and nobody waits before the last step."""
 
     def __init__(self, model: Model, *, capture: Capture = capture_on_gpu) -> None:
         """Write with a model; capture: what records a step, where the model asks for it."""
-        super().__init__(model)
-        self.tensors = TensorChoosers(model.vocabulary, model.output.weight.device)
+        self.choosers = TensorChoosers(model.vocabulary, model.output.weight.device)
+        super().__init__(model, self.choosers)
         self._capture = capture
         self._replay: Callable[[], None] | None = None
         self._uniforms, self._chosen = torch.empty(0), Chosen(*[torch.empty(0)] * 4)
 
     def write(self, uniforms: Array) -> Written:
         """The next ids (S, B), chosen at uniform numbers (S, B)."""
-        numbers = torch.from_numpy(uniforms).to(self.tensors.device)
+        numbers = torch.from_numpy(uniforms).to(self.choosers.device)
         steps: list[Chosen] = []
         for step in range(len(numbers)):
             if self._replay is None:
@@ -156,7 +165,7 @@ class DeviceWriter(ModelWriter):
     def _write(self) -> None:
         """One step, on tensors that stay where they are."""
         features = self.model.last_features(self.state)
-        self._chosen = self.tensors.choose(self.model.output(features).float(), self._uniforms)
+        self._chosen = self.choosers.choose(self.model.output(features).float(), self._uniforms)
         _, state = self.model.features(self._chosen.ids[None], self.state)
         for place, part in zip(carry_parts(self.state), carry_parts(state), strict=True):
             place.copy_(part)
@@ -164,13 +173,11 @@ class DeviceWriter(ModelWriter):
     def add(self, carry: StackCarry, controls: Sequence[Controls]) -> None:
         """More streams, after the others, from a carry (B, H)."""
         super().add(carry, controls)
-        self.tensors.add(controls)
         self._replay = None
 
     def keep(self, streams: Array) -> None:
         """Go on with these streams only."""
         super().keep(streams)
-        self.tensors.keep(streams)
         self._replay = None
 
 
@@ -251,7 +258,8 @@ class CompiledWriter(Writer):
 
     def __init__(self, model: Model) -> None:
         """Pack the model's weights."""
-        super().__init__(model.vocabulary)
+        self.choosers = Choosers(model.vocabulary)
+        super().__init__(self.choosers)
         cells = [directions[0] for directions in model.stack.cells]
         table: Tensor = cells[0].weight_x
         if model.embedding is not None:
